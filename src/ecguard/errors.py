@@ -1,0 +1,18 @@
+"""The one error that bad input raises."""
+
+
+class InputError(ValueError):
+    """A value from outside that cannot be used.
+
+    The message names the parameter, the value it had, what is allowed and what to do about it.
+
+    Args:
+        name: parameter, key or file that is wrong.
+        value: what it was.
+        allowed: the range or form that is accepted.
+        remedy: what the user can do.
+    """
+
+    def __init__(self, name: str, value: object, allowed: str, remedy: str) -> None:
+        self.name = name
+        super().__init__(f"{name} = {value!r} cannot be used: {allowed}. {remedy}")
