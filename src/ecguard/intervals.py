@@ -1,0 +1,149 @@
+"""Intervals for shares, for the area under the ROC curve and for a difference of locations."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from ecguard.errors import InputError
+
+LEVEL = 0.95
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its two-sided interval.
+
+    Attributes:
+        value: the estimate.
+        low: lower limit.
+        high: upper limit.
+        n: number of cases it stands on.
+        level: confidence level.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    level: float = LEVEL
+
+    def contains(self, value: float) -> bool:
+        """Whether `value` lies between the limits."""
+        return self.low <= value <= self.high
+
+
+def share(hits: int, n: int, level: float = LEVEL) -> Interval:
+    """A share with its exact binomial interval (Clopper and Pearson 1934).
+
+    Raises:
+        InputError: n below 1, or hits outside 0..n.
+    """
+    if n < 1:
+        raise InputError("n", n, "1 or more", "Run more cases.")
+    if not 0 <= hits <= n:
+        raise InputError("hits", hits, f"0 to {n}", "Count hits among the n cases.")
+    limits = stats.binomtest(hits, n).proportion_ci(level, method="exact")
+    return Interval(hits / n, float(limits.low), float(limits.high), n, level)
+
+
+def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
+    """P(positive > negative) + P(equal) / 2: the area under the ROC curve, by ranks.
+
+    Args:
+        positive: [n] scores of the cases to be found, larger means more suspect.
+        negative: [m] scores of the others.
+
+    Raises:
+        InputError: one of them is empty or not finite.
+    """
+    first, second = _scores("positive", positive), _scores("negative", negative)
+    return float(_auroc(first, second))
+
+
+def auroc_interval(
+    positive: ArrayLike,
+    negative: ArrayLike,
+    paired: bool = False,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """The area under the ROC curve with its percentile bootstrap interval.
+
+    At complete separation every resample is separated too and the bootstrap has no width. The
+    limits are then those of the exact binomial interval over min(n, m) disjoint pairs, each of
+    which is ordered rightly with a probability that is the area itself.
+
+    Args:
+        positive: [n] scores of the cases to be found, larger means more suspect.
+        negative: [m] scores of the others; m = n, case by case, when paired.
+        paired: resample cases, each with both its scores.
+        level: confidence level.
+        resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Raises:
+        InputError: a sample is empty or not finite, or paired samples differ in length.
+    """
+    first, second = _scores("positive", positive), _scores("negative", negative)
+    if paired and len(first) != len(second):
+        raise InputError(
+            "negative", len(second), f"as many as positive, {len(first)}", "Pair case by case."
+        )
+    value = float(_auroc(first, second))
+    n = min(len(first), len(second))
+    if value in (0.0, 1.0):
+        exact = share(round(value * n), n, level)
+        return Interval(value, exact.low, exact.high, n, level)
+    generator = np.random.default_rng(seed)
+    rows = generator.integers(len(first), size=(resamples, len(first)))
+    columns = rows if paired else generator.integers(len(second), size=(resamples, len(second)))
+    return _percentile(value, _auroc(first[rows], second[columns]), n, level)
+
+
+def difference_interval(
+    first: ArrayLike,
+    second: ArrayLike,
+    location: Literal["mean", "median"] = "mean",
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Location of the paired differences first - second, with its percentile bootstrap interval.
+
+    Raises:
+        InputError: a sample is empty or not finite, the lengths differ or `location` is unknown.
+    """
+    one, two = _scores("first", first), _scores("second", second)
+    if len(one) != len(two):
+        raise InputError("second", len(two), f"as many as first, {len(one)}", "Pair case by case.")
+    if location not in ("mean", "median"):
+        raise InputError("location", location, "mean or median", "Choose one of them.")
+    statistic = np.mean if location == "mean" else np.median
+    difference = one - two
+    rows = np.random.default_rng(seed).integers(len(one), size=(resamples, len(one)))
+    draws = np.asarray(statistic(difference[rows], axis=1))
+    return _percentile(float(statistic(difference)), draws, len(one), level)
+
+
+def _auroc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area by ranks along the last axis; ties count half."""
+    n, m = positive.shape[-1], negative.shape[-1]
+    ranks = stats.rankdata(np.concatenate([positive, negative], axis=-1), axis=-1)
+    return (ranks[..., :n].sum(axis=-1) - n * (n + 1) / 2) / (n * m)
+
+
+def _percentile(value: float, draws: NDArray[np.float64], n: int, level: float) -> Interval:
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), n, level)
+
+
+def _scores(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, float)
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
+        raise InputError(name, array.shape, "one row of finite numbers", "Run at least one case.")
+    return array

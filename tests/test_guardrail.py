@@ -1,0 +1,126 @@
+"""The reference's grid search by hand, and the certificate by repetition."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ecguard.errors import InputError
+from ecguard.guardrail import (
+    CertifiedGuardrail,
+    ReferenceRule,
+    certified_rank,
+    flag_rate,
+    reference_grid_search,
+)
+
+
+def slow_grid_search(scores: np.ndarray, errors: np.ndarray, labels: np.ndarray) -> tuple:
+    """The grid search as a loop, by its definition."""
+    best, found = -1.0, (0.0, 0.0)
+    for rel in np.linspace(30, 85, 23):
+        for cal in np.linspace(0.08, 0.60, 27):
+            flags = (scores < rel) | (errors > cal)
+            hits = int((flags & labels).sum())
+            f1 = 2 * hits / max(int(flags.sum()) + int(labels.sum()), 1)
+            if f1 > best:
+                best, found = f1, (rel, cal)
+    return found
+
+
+def test_hand_made_case() -> None:
+    scores, errors = np.array([80.0, 60.0, 50.0, 20.0]), np.array([0.05, 0.05, 0.05, 0.05])
+    rule = reference_grid_search(scores, errors, [False, True, True, True])
+    assert (rule.rel_thr, rule.cal_thr) == (62.5, 0.08)
+    assert (rule.precision, rule.recall, rule.f1, rule.tpr, rule.fpr) == (1, 1, 1, 1, 0)
+    assert rule.flags([62.5, 62.4, 90.0], [0.08, 0.0, 0.09]).tolist() == [False, True, True]
+
+
+def test_false_alarms_are_counted() -> None:
+    rule = reference_grid_search([10.0, 20.0, 90.0], [0.0, 0.0, 0.0], [True, False, False])
+    assert rule.recall == rule.tpr == 1.0
+    assert rule.precision == 0.5
+    assert rule.fpr == 0.5
+    assert rule.f1 == pytest.approx(2 / 3)
+
+
+def test_first_of_equals_wins_as_in_a_loop() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(10):
+        scores = generator.uniform(20, 95, 12)
+        errors = generator.uniform(0, 0.7, 12)
+        labels = np.arange(12) % 2 == 0
+        rule = reference_grid_search(scores, errors, labels)
+        assert (rule.rel_thr, rule.cal_thr) == slow_grid_search(scores, errors, labels)
+    nothing = reference_grid_search([90.0, 90.0], [0.0, 0.0], [True, False])
+    assert (nothing.rel_thr, nothing.cal_thr, nothing.f1) == (30.0, 0.08, 0.0)
+
+
+def test_a_fitted_rule_does_not_change() -> None:
+    rule = reference_grid_search([10.0, 90.0], [0.0, 0.0], [True, False])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        rule.rel_thr = 1.0  # type: ignore[misc]
+    assert [field.name for field in dataclasses.fields(ReferenceRule)] == [
+        "rel_thr",
+        "cal_thr",
+        "precision",
+        "recall",
+        "f1",
+        "tpr",
+        "fpr",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("n", "rank"), [(44, 0), (45, 1), (100, 2), (200, 6), (300, 10), (500, 19), (1000, 41)]
+)
+def test_certified_rank(n: int, rank: int) -> None:
+    assert certified_rank(n) == rank
+
+
+@pytest.mark.parametrize("alpha", [0.02, 0.05, 0.2])
+@pytest.mark.parametrize("delta", [0.05, 0.1, 0.3])
+def test_fewest_cases_are_the_first_with_a_rank(alpha: float, delta: float) -> None:
+    fewest = CertifiedGuardrail(alpha, delta).min_cases
+    assert certified_rank(fewest, alpha, delta) == 1
+    assert certified_rank(fewest - 1, alpha, delta) == 0
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_promise_holds_by_repetition(ties: bool) -> None:
+    """Of 2000 calibration sets at most a tenth (and 3 standard errors) may exceed 5 %."""
+    generator = np.random.default_rng(7)
+    clean = generator.random((2000, 200))
+    if ties:
+        clean = np.round(clean, 2)
+    thresholds = np.array([CertifiedGuardrail().fit(row).threshold for row in clean])
+    rates = np.maximum(thresholds - 0.005, 0.0) if ties else thresholds
+    broken = np.mean(rates > 0.05)
+    assert broken <= 0.1 + 3 * np.sqrt(0.09 / 2000)
+    if not ties:
+        assert broken > 0.02
+
+
+def test_fitted_guardrail_flags_strictly_below_its_threshold() -> None:
+    fitted = CertifiedGuardrail().fit(np.arange(100.0))
+    assert (fitted.rank, fitted.n, fitted.threshold) == (2, 100, 1.0)
+    assert fitted.flags([0.9, 1.0]).tolist() == [True, False]
+
+
+def test_too_few_cases_say_so() -> None:
+    with pytest.raises(InputError, match="45 clean calibration cases"):
+        CertifiedGuardrail().fit(np.arange(44.0))
+    with pytest.raises(InputError, match="alpha"):
+        CertifiedGuardrail(alpha=0.0)
+    with pytest.raises(InputError, match="delta"):
+        CertifiedGuardrail(delta=1.0)
+    with pytest.raises(InputError, match="scores"):
+        reference_grid_search([1.0], [1.0, 2.0], [True])
+    with pytest.raises(InputError, match="finite"):
+        reference_grid_search([np.nan], [1.0], [True])
+
+
+def test_flag_rate_is_exact() -> None:
+    rate = flag_rate([True, False, False, False])
+    assert (rate.value, rate.n) == (0.25, 4)
+    assert rate.low == pytest.approx(1 - 0.975 ** (1 / 4))
