@@ -1,0 +1,1 @@
+"""From computed numbers to a report: figures, payloads, claims, chapters, pages, book."""

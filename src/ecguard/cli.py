@@ -1,0 +1,145 @@
+"""The command line."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ecguard.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        0 when it did its work, 1 when a chapter or the book failed, 2 when the input was wrong.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except InputError as error:
+        print(f"ecguard: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ecguard: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog="ecguard", description="When to trust a sensor's posterior.")
+    top.add_argument("--version", action="version", version=f"ecguard {version('ecguard')}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    report = commands.add_parser("report", help="run the notebooks and build the report")
+    report.set_defaults(command=run_report)
+    report.add_argument("--profile", default="standard", help="smoke, standard (default) or full")
+    report.add_argument("--checkpoint", help="surrogate_model.eqx of ECSFM or of ours")
+    report.add_argument("--dataset-chunk", help="chunk_N.npz to draw the cases from")
+    report.add_argument("--duration-s", help="duration of a trace that stores no time axis, s")
+    report.add_argument(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other parameter of the notebooks, such as n_cases=12",
+    )
+    report.add_argument("--only", default="", metavar="CHAPTER", help="run this chapter alone")
+    report.add_argument("--force", action="store_true", help="run what is up to date as well")
+    report.add_argument("--root", help="checkout to work in, by default the one around here")
+
+    notebooks = commands.add_parser("notebooks", help="keep the source notebooks")
+    actions = notebooks.add_subparsers(required=True, metavar="ACTION")
+    refresh = actions.add_parser("refresh", help="store the outputs of the checked cells anew")
+    refresh.set_defaults(command=run_refresh)
+    refresh.add_argument("names", nargs="*", metavar="CHAPTER", help="by default all")
+    refresh.add_argument("--root", help="checkout to work in, by default the one around here")
+    return top
+
+
+def run_report(options: argparse.Namespace) -> int:
+    """`ecguard report`."""
+    from ecguard.report.notebooks import ChapterError
+    from ecguard.report.paths import checkout
+    from ecguard.report.runner import BookError, Run, make_report
+
+    layout = checkout(None if options.root is None else Path(options.root))
+    run = Run(layout, report_parameters(options, layout), options.only, options.force, say=say)
+    try:
+        index = make_report(run)
+    except (ChapterError, BookError) as error:
+        print(f"ecguard: {error}", file=sys.stderr)
+        return 1
+    if index is not None:
+        print(f"Open {index}")
+    return 0
+
+
+def report_parameters(options: argparse.Namespace, layout: Any) -> dict[str, Any]:
+    """Parameters of the chapters, from the options.
+
+    Raises:
+        InputError: one is unknown, has no value of its type, or is a path that does not exist.
+    """
+    from ecguard.report.parameters import declared, parse
+
+    kinds = {n: kind for source in layout.sources for n, kind in declared(source).items()}
+    values: dict[str, Any] = {"profile": options.profile}
+    for name, text in given_texts(options):
+        if name not in kinds or name == "out_dir":
+            known = ", ".join(sorted(set(kinds) - {"out_dir"}))
+            raise InputError(name, text, f"one of the parameters {known}", "Check its spelling.")
+        values[name] = parse(name, text, kinds[name])
+    for name in ("checkpoint", "dataset_chunk"):
+        if values.get(name):
+            if not Path(values[name]).is_file():
+                raise InputError(name, values[name], "an existing file", "Correct the path.")
+            values[name] = os.path.relpath(values[name], layout.root)
+    return values
+
+
+def given_texts(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Names and texts of the parameters that were given."""
+    named = [
+        (name, getattr(options, name)) for name in ("checkpoint", "dataset_chunk", "duration_s")
+    ]
+    texts = [(name, text) for name, text in named if text is not None]
+    for item in options.parameter:
+        name, sign, text = item.partition("=")
+        if not sign:
+            raise InputError("--parameter", item, "NAME=VALUE", "Write for example n_cases=12.")
+        texts.append((name, text))
+    return texts
+
+
+def run_refresh(options: argparse.Namespace) -> int:
+    """`ecguard notebooks refresh`."""
+    from ecguard.report.notebooks import ChapterError, refresh
+    from ecguard.report.paths import chapter_name, checkout
+
+    layout = checkout(None if options.root is None else Path(options.root))
+    known = {chapter_name(source): source for source in layout.sources}
+    for name in options.names:
+        if name not in known:
+            raise InputError("chapter", name, f"one of {', '.join(known)}", "Choose one.")
+    try:
+        for name in options.names or known:
+            changed = refresh(known[name], layout.unfinished(known[name]).parent)
+            say(f"{name}: {'stored anew' if changed else 'unchanged'}")
+    except ChapterError as error:
+        print(f"ecguard: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def say(line: str) -> None:
+    """Show a line at once."""
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

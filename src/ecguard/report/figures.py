@@ -1,0 +1,245 @@
+"""Figures in one house style: arrays in, figure out, the same bytes for the same data."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from ecguard.errors import InputError
+from ecguard.files import write_atomic
+
+# Okabe and Ito's palette, told apart with any colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", "-.", ":")
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10.0,
+    "axes.grid": True,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 11.0,
+    "figure.dpi": 100.0,
+    "figure.facecolor": "white",
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "savefig.dpi": 150.0,
+    "svg.hashsalt": "ecguard",
+}
+
+
+def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _words(split: str) -> str:
+    return split.replace("_", " ")
+
+
+def save_figure(figure: Figure, path: Path | str, alt: str) -> Path:
+    """Write a PNG whole or not at all, with `alt` as its description.
+
+    Raises:
+        InputError: there is no alternative text.
+    """
+    if not alt.strip():
+        raise InputError("alt", alt, "text that says what the figure shows", "Write one.")
+    metadata = {"Software": None, "Description": alt}
+
+    def write(temporary: Path) -> None:
+        with matplotlib.rc_context(STYLE):
+            figure.savefig(temporary, format="png", metadata=metadata)
+
+    return write_atomic(path, write)
+
+
+def _boxes(axes: Axes, groups: Mapping[str, ArrayLike], label: str) -> None:
+    """Box plot of each group with its values as points, jittered without chance."""
+    for place, values in enumerate(groups.values(), start=1):
+        numbers = np.asarray(values, dtype=float)
+        colour = COLOURS[(place - 1) % len(COLOURS)]
+        axes.boxplot(
+            numbers,
+            positions=[place],
+            widths=0.5,
+            showfliers=False,
+            medianprops={"color": "black", "linewidth": 1.8},
+            boxprops={"color": colour},
+            whiskerprops={"color": colour},
+            capprops={"color": colour},
+        )
+        spread = 0.16 * np.sin(np.arange(numbers.size) * 2.399963)
+        axes.plot(place + spread, numbers, "o", color=colour, markersize=3.5, alpha=0.6)
+    axes.set_xticks(range(1, len(groups) + 1), [_words(name) for name in groups])
+    axes.tick_params(axis="x", labelrotation=15 if len(groups) > 2 else 0)
+    axes.set_ylabel(label)
+
+
+@matplotlib.rc_context(STYLE)
+def separation_figure(runs: Sequence[Mapping[str, Any]]) -> Figure:
+    """Reliability score and calibration error per split, side by side.
+
+    Args:
+        runs: records with `split`, `reliability_score` and `pred_calibration_error`.
+    """
+    splits = list(dict.fromkeys(run["split"] for run in runs))
+    figure, axes = _figure(1, 2, 9.0, 4.2)
+    for panel, key, label in (
+        (axes[0, 0], "reliability_score", "reliability score, 0 to 100"),
+        (axes[0, 1], "pred_calibration_error", "calibration error"),
+    ):
+        _boxes(
+            panel,
+            {split: [run[key] for run in runs if run["split"] == split] for split in splits},
+            label,
+        )
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def trace_figure(
+    t_s: ArrayLike,
+    current: ArrayLike,
+    observed: ArrayLike,
+    predictive_mean: ArrayLike,
+    predictive_std: ArrayLike,
+    title: str = "",
+) -> Figure:
+    """A trace with its posterior predictive: mean, bands of one and two std, samples.
+
+    Args:
+        t_s: [L] time, s.
+        current: [L] measured current density, mA/cm^2.
+        observed: [L] bool, False where the sample was withheld.
+        predictive_mean: [L] mA/cm^2.
+        predictive_std: [L] mA/cm^2, noise included.
+        title: such as the case and its score.
+    """
+    time, mean, std = (np.asarray(a, float) for a in (t_s, predictive_mean, predictive_std))
+    samples, seen = np.asarray(current, float), np.asarray(observed, bool)
+    figure, grid = _figure(1, 1, 9.0, 4.2)
+    axes = grid[0, 0]
+    for width, alpha in ((2, 0.15), (1, 0.3)):
+        axes.fill_between(
+            time,
+            mean - width * std,
+            mean + width * std,
+            color=COLOURS[0],
+            alpha=alpha,
+            linewidth=0,
+            label=f"±{width} std",
+        )
+    axes.plot(time, mean, color=COLOURS[0], label="predictive mean")
+    axes.plot(time[seen], samples[seen], "o", color="black", markersize=2.8, label="observed")
+    axes.plot(
+        time[~seen],
+        samples[~seen],
+        "x",
+        color=COLOURS[1],
+        markersize=3.5,
+        alpha=0.7,
+        label="missing",
+    )
+    axes.set(xlabel="time / s", ylabel="current density / mA cm$^{-2}$", title=title)
+    axes.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def lines_figure(
+    panels: Sequence[Mapping[str, tuple[ArrayLike, ArrayLike]]],
+    x_labels: Sequence[str],
+    y_labels: Sequence[str],
+    titles: Sequence[str] = (),
+) -> Figure:
+    """Panels side by side, each with lines named in a legend.
+
+    Args:
+        panels: for each panel, x and y by the name of the line.
+        x_labels: quantity and unit for each panel, such as "potential / V".
+        y_labels: the same for y.
+        titles: of the panels, or empty.
+    """
+    figure, grid = _figure(1, len(panels), min(4.5 * len(panels), 13.0), 3.8)
+    for index, (axes, lines) in enumerate(zip(grid[0], panels, strict=True)):
+        for order, (name, (x, y)) in enumerate(lines.items()):
+            axes.plot(
+                np.asarray(x), np.asarray(y), linestyle=DASHES[order % len(DASHES)], label=name
+            )
+        axes.set(xlabel=x_labels[index], ylabel=y_labels[index])
+        if titles:
+            axes.set_title(titles[index])
+        if len(lines) > 1:
+            axes.legend()
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def groups_figure(
+    groups: Mapping[str, ArrayLike], label: str, bound: float | None = None, log: bool = False
+) -> Figure:
+    """Box and points of a number per group, such as the NRMSE per task.
+
+    Args:
+        groups: values by the name of the group.
+        label: quantity and unit.
+        bound: drawn as a dashed line when given.
+        log: whether the axis is logarithmic.
+    """
+    figure, grid = _figure(1, 1, max(4.5, 1.5 * len(groups)), 4.0)
+    axes = grid[0, 0]
+    _boxes(axes, groups, label)
+    if log:
+        axes.set_yscale("log")
+    if bound is not None:
+        axes.axhline(bound, color="black", linestyle="--", label=f"bound {bound:g}")
+        axes.legend()
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def grid_figure(
+    x: ArrayLike,
+    curves: Mapping[str, ArrayLike],
+    titles: Sequence[str],
+    x_label: str,
+    y_label: str,
+    columns: int = 3,
+) -> Figure:
+    """Small panels that compare curves case by case, such as the worst cases of a surrogate.
+
+    Args:
+        x: [n, L] abscissa of each case.
+        curves: [n, L] ordinates of each case, by the name of the curve.
+        titles: [n] titles of the cases.
+        x_label: quantity and unit.
+        y_label: quantity and unit.
+        columns: panels in a row.
+    """
+    abscissa = np.asarray(x)
+    rows = -(-len(titles) // columns)
+    figure, grid = _figure(rows, columns, 3.6 * columns, 2.6 * rows)
+    for case, axes in enumerate(grid.flat):
+        if case >= len(titles):
+            axes.set_axis_off()
+            continue
+        for order, (name, values) in enumerate(curves.items()):
+            axes.plot(
+                abscissa[case],
+                np.asarray(values)[case],
+                linestyle=DASHES[order % len(DASHES)],
+                label=name,
+            )
+        axes.set_title(titles[case], fontsize=9)
+    figure.supxlabel(x_label, fontsize=10)
+    figure.supylabel(y_label, fontsize=10)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
+    return figure

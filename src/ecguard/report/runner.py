@@ -1,0 +1,283 @@
+"""From source notebooks to the site, each step only where its inputs changed."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecguard.errors import InputError
+from ecguard.files import sha256, write_atomic, write_text
+from ecguard.report import pages
+from ecguard.report.claims import Claim, as_record, collect
+from ecguard.report.notebooks import encode as encode_notebook
+from ecguard.report.notebooks import publishable, run_notebook
+from ecguard.report.parameters import check_parameters, check_type, check_writable, declared
+from ecguard.report.paths import PACKAGE, SCHEMAS, Layout, chapter_name
+from ecguard.report.payload import encode, load_payload, plain, validate
+from ecguard.report.provenance import versions
+
+PATHS = ("checkpoint", "dataset_chunk")
+ENVIRONMENT = ("ECSFM_CHECKPOINT", "ECSFM_DATASET_CHUNK")
+PUBLISHED = (".json", ".png")
+
+
+class BookError(RuntimeError):
+    """The book did not build without a warning; the message holds what Sphinx said."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a report is made with.
+
+    Args:
+        layout: checkout that it is made in.
+        parameters: passed to every chapter that declares them.
+        only: name of the one chapter to run, or "" for all.
+        force: whether to run what is up to date as well.
+        progress: whether to show progress bars.
+        say: receives a line for each step.
+    """
+
+    layout: Layout
+    parameters: Mapping[str, Any]
+    only: str = ""
+    force: bool = False
+    progress: bool = True
+    say: Callable[[str], None] = print
+
+
+def make_report(run: Run) -> Path | None:
+    """Run the chapters, collect their claims, generate the pages and build the book.
+
+    Returns:
+        the page to open, or None where chapters are still missing.
+
+    Raises:
+        InputError: a parameter cannot be used; nothing was touched.
+        ChapterError: a chapter did not run to its end.
+        BookError: the book did not build without a warning.
+    """
+    sources = run.layout.sources
+    if not sources:
+        raise InputError("root", str(run.layout.root), "a checkout with notebooks", "Correct it.")
+    given = checked(run.parameters, sources)
+    check_writable(run.layout.root)
+    names = [chapter_name(source) for source in sources]
+    if run.only and run.only not in names:
+        raise InputError("only", run.only, f"one of {', '.join(names)}", "Choose one.")
+    package = digest_of(files_under(PACKAGE), PACKAGE)
+    for place, source in enumerate(sources, start=1):
+        if run.only in ("", chapter_name(source)):
+            run_chapter(run, source, given[source], package, f"chapter {place}/{len(sources)}")
+    missing = [source for source in sources if not run.layout.stamp(source).exists()]
+    if missing:
+        run.say(f"No book yet: {', '.join(map(chapter_name, missing))} did not run.")
+        return None
+    claims = gather(run.layout)
+    run.say(pages.counts(claims))
+    build_book(run)
+    return run.layout.index
+
+
+def checked(parameters: Mapping[str, Any], sources: Iterable[Path]) -> dict[Path, dict[str, Any]]:
+    """Parameters for each notebook, held against what the notebooks declare.
+
+    Raises:
+        InputError: no notebook declares one of them, or one has a wrong type or range.
+    """
+    kinds = {source: declared(source) for source in sources}
+    everywhere = {name: kind for found in kinds.values() for name, kind in found.items()}
+    check_parameters(parameters, everywhere)
+    given = {}
+    for source, found in kinds.items():
+        given[source] = {name: value for name, value in parameters.items() if name in found}
+        for name, value in given[source].items():
+            check_type(name, value, found[name])
+    return given
+
+
+def run_chapter(
+    run: Run, source: Path, parameters: Mapping[str, Any], package: str, label: str
+) -> None:
+    """Run one chapter unless what it would give is there, and publish its files."""
+    layout, name = run.layout, chapter_name(source)
+    inputs = chapter_digest(layout, source, parameters, package)
+    if not run.force and up_to_date(layout, source, inputs):
+        run.say(f"{label} {name}: up to date")
+        return
+    run.say(f"{label} {name}: running")
+    staging = layout.staging(source)
+    staging.mkdir(parents=True, exist_ok=True)
+    for path in published_files(staging):
+        path.unlink()
+    out_dir = {"out_dir": staging.relative_to(layout.root).as_posix()}
+    layout.stamp(source).unlink(missing_ok=True)
+    executed = run_notebook(
+        source, layout.unfinished(source), {**parameters, **out_dir}, layout.root, run.progress
+    )
+    files = [publish(layout, source, path) for path in published_files(staging)]
+    files.append(write_text(layout.executed(source), encode_notebook(publishable(executed))))
+    record = {"inputs": inputs, "files": {relative(layout, path): sha256(path) for path in files}}
+    write_text(layout.stamp(source), encode(record))
+    layout.unfinished(source).unlink()
+
+
+def published_files(staging: Path) -> list[Path]:
+    """Payloads and figures that a chapter left at the top of its folder."""
+    return sorted(path for path in staging.iterdir() if path.suffix in PUBLISHED)
+
+
+def publish(layout: Layout, source: Path, path: Path) -> Path:
+    """Copy a chapter's file to the appendix.
+
+    Raises:
+        InputError: another chapter owns a file of that name.
+    """
+    target = layout.appendix / path.name
+    for other in layout.sources:
+        if other != source and relative(layout, target) in stamped(layout, other)["files"]:
+            raise InputError(
+                "file name", path.name, f"not one of {chapter_name(other)}'s", "Rename it."
+            )
+    return write_atomic(target, lambda temporary: shutil.copyfile(path, temporary))
+
+
+def relative(layout: Layout, path: Path) -> str:
+    """A path as it is recorded."""
+    return path.relative_to(layout.root).as_posix()
+
+
+def stamped(layout: Layout, source: Path) -> dict[str, Any]:
+    """Record of a chapter's last full run; empty where there is none."""
+    try:
+        record = json.loads(layout.stamp(source).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = {"inputs": None, "files": {}}
+    return record
+
+
+def up_to_date(layout: Layout, source: Path, inputs: str) -> bool:
+    """Whether a chapter ran on these inputs and all that it wrote is there unchanged."""
+    record = stamped(layout, source)
+    return record["inputs"] == inputs and all(
+        (layout.root / name).is_file() and sha256(layout.root / name) == digest
+        for name, digest in record["files"].items()
+    )
+
+
+def chapter_digest(
+    layout: Layout, source: Path, parameters: Mapping[str, Any], package: str
+) -> str:
+    """Hash of all that decides a chapter's result."""
+    inputs = [Path(layout.root, str(parameters[name])) for name in PATHS if parameters.get(name)]
+    inputs += [Path(os.environ[name]) for name in ENVIRONMENT if os.environ.get(name)]
+    content = {
+        "notebook": sha256(source),
+        "package": package,
+        "parameters": plain(parameters),
+        "inputs": [digest_of(companions(path), path.parent) for path in inputs],
+        "versions": versions(),
+    }
+    return hashlib.sha256(encode(content).encode()).hexdigest()
+
+
+def companions(path: Path) -> list[Path]:
+    """An input file and those that are read with it."""
+    beside = (path.parent / name for name in ("normalizers.npz", "model_meta.json"))
+    return [file for file in (path, *beside) if file.is_file()]
+
+
+def files_under(folder: Path) -> list[Path]:
+    """All files in a folder and below, but caches and hidden ones, in a fixed order."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(part == "__pycache__" or part.startswith(".") for part in path.parts[-3:])
+    )
+
+
+def digest_of(files: Iterable[Path], root: Path) -> str:
+    """Hash of files and of their names below `root`."""
+    total = hashlib.sha256()
+    for path in files:
+        total.update(f"{path.relative_to(root).as_posix()} {sha256(path)}\n".encode())
+    return total.hexdigest()
+
+
+def gather(layout: Layout) -> tuple[Claim, ...]:
+    """Collect all claims and write what the pages include.
+
+    Raises:
+        InputError: a payload does not fit its schema, or two claims share an id.
+    """
+    owned = [
+        layout.root / name for source in layout.sources for name in stamped(layout, source)["files"]
+    ]
+    published = [path for path in owned if path.parent == layout.appendix]
+    payloads = {p.name: load_payload(p) for p in published if p.suffix == ".json"}
+    claims = collect(payloads.values())
+    content = {
+        "$schema": "claims.schema.json",
+        "claims": [as_record(item) for item in claims],
+        "chapters": {name: payload["provenance"] for name, payload in payloads.items()},
+    }
+    validate(content, "claims")
+    write_text(layout.claims, encode(content))
+    schemas = [copy_schema(layout, path) for path in sorted(SCHEMAS.glob("*.json"))]
+    kept = [*published, layout.claims, *schemas]
+    for path in layout.appendix.iterdir():
+        if path not in kept:
+            path.unlink()
+    entries = [pages.entry(path) for path in kept]
+    descriptions = {e.name: e.content for e in entries if e.name.endswith(".png")}
+    for name, text in (
+        ("verdicts.md", pages.verdicts_page(claims, descriptions)),
+        ("claims.md", pages.claims_page(claims)),
+        ("appendix.md", pages.appendix_page(entries)),
+    ):
+        write_text(layout.generated / name, text)
+    return claims
+
+
+def copy_schema(layout: Layout, path: Path) -> Path:
+    """Publish a schema beside the payloads."""
+    target = layout.appendix / path.name
+    return write_atomic(target, lambda temporary: shutil.copyfile(path, temporary))
+
+
+def build_book(run: Run) -> None:
+    """Build the book strictly, unless the site was built from the same sources.
+
+    The site replaces the one before when it is whole.
+
+    Raises:
+        BookError: Sphinx warned or failed.
+    """
+    layout = run.layout
+    sources = [*files_under(layout.book), layout.config]
+    inputs = digest_of(sources, layout.root) + encode(versions())
+    built = layout.book_stamp.read_text() if layout.book_stamp.exists() else ""
+    if not run.force and built == inputs and layout.index.exists():
+        run.say("book: up to date")
+        return
+    run.say("book: building")
+    shutil.rmtree(layout.book_work, ignore_errors=True)
+    layout.book_work.mkdir(parents=True)
+    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", layout.book.name]
+    command += ["--config", layout.config.name, "--path-output", str(layout.book_work.resolve())]
+    command += ["-W", "-n", "--keep-going", "--all"]
+    done = subprocess.run(command, cwd=layout.root, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BookError(f"the book did not build cleanly:\n{done.stdout}\n{done.stderr}")
+    layout.book_stamp.unlink(missing_ok=True)
+    shutil.rmtree(layout.html, ignore_errors=True)
+    (layout.book_work / "_build" / "html").replace(layout.html)
+    shutil.rmtree(layout.book_work)
+    write_text(layout.book_stamp, inputs)
