@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from ecguard.errors import InputError
 from ecguard.files import write_atomic, write_text
+from ecguard.nernst_layer import current_scale
 from ecguard.npz import finite, read_npz, save_npz
 from ecguard.surrogate.meta import SurrogateMeta, meta_text, read_meta
 from ecguard.surrogate.network import VelocityField
@@ -139,8 +140,6 @@ class Surrogate(eqx.Module):
         current = self.normalizers.x_mean[-length:] + self.normalizers.x_std[-length:] * tail
         if self.meta.current_unit == "mA_cm2":
             return current
-        from ecguard.nernst_layer import current_scale
-
         base = self.meta.phys_dim_base
         context = core[:, base + self.meta.n_tasks + self.meta.n_stages :]
         duration_s = jnp.exp(context[:, self.meta.context_names.index("ln_duration_s")])

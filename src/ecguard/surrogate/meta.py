@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ecguard.chunk import ENTRIES_PER_COUPLE
 from ecguard.errors import InputError
 
-ENTRIES_PER_COUPLE = 7
 CURRICULUM_STAGES = 3
 CurrentUnit = Literal["mA_cm2", "nernst_layer"]
 _COUNTS_FROM_ONE = (
