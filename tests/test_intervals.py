@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecguard.errors import InputError
-from ecguard.intervals import auroc, auroc_interval, difference_interval, share
+from ecguard.intervals import (
+    auroc,
+    auroc_interval,
+    difference_interval,
+    excess_p_value,
+    share,
+)
 
 
 def test_exact_limits_at_the_ends() -> None:
@@ -81,7 +87,17 @@ def test_difference_is_paired_and_seeded() -> None:
     assert median.low < np.median(noisy - base) < median.high
 
 
+def test_excess_is_the_sign_test_of_the_cases_that_differ() -> None:
+    first = np.array([1, 1, 1, 1, 1, 0, 1, 0], bool)
+    second = np.array([0, 0, 0, 0, 0, 1, 1, 0], bool)
+    assert excess_p_value(first, second) == pytest.approx(7 / 64)
+    assert excess_p_value(second, first) == pytest.approx(63 / 64)
+    assert excess_p_value(first, first) == 1.0
+
+
 def test_bad_input_is_named() -> None:
+    with pytest.raises(InputError, match="second"):
+        excess_p_value([True], [True, False])
     with pytest.raises(InputError, match="hits"):
         share(3, 2)
     with pytest.raises(InputError, match="n = 0"):

@@ -130,6 +130,28 @@ def difference_interval(
     return _percentile(float(statistic(difference)), draws, len(one), level)
 
 
+def excess_p_value(first: ArrayLike, second: ArrayLike) -> float:
+    """Exact one-sided p-value that `first` is true more often than `second`, case by case.
+
+    The sign test on the cases where they differ (McNemar 1947); 1 where none does.
+
+    Args:
+        first: [n] bool.
+        second: [n] bool, the same cases.
+
+    Raises:
+        InputError: the lengths differ.
+    """
+    one, two = np.asarray(first, bool), np.asarray(second, bool)
+    if one.shape != two.shape:
+        raise InputError("second", two.shape, f"the shape of first, {one.shape}", "Pair by case.")
+    only_first, only_second = int((one & ~two).sum()), int((two & ~one).sum())
+    differing = only_first + only_second
+    if not differing:
+        return 1.0
+    return float(stats.binomtest(only_first, differing, alternative="greater").pvalue)
+
+
 def _auroc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> NDArray[np.float64]:
     """Area by ranks along the last axis; ties count half."""
     n, m = positive.shape[-1], negative.shape[-1]
