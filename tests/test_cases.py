@@ -23,10 +23,9 @@ def cases(chunk: Chunk) -> Cases:
     return draw_cases(chunk, CaseSettings(), 8.0)
 
 
-def timeless(chunk: Chunk, **changes: object) -> Chunk:
+def timeless(chunk: Chunk) -> Chunk:
     """The chunk as ECSFM writes it: without time and cell."""
-    nothing = dict.fromkeys(("time_s", "Ru_ohm", "Cdl_F", "area_cm2"))
-    return dataclasses.replace(chunk, **nothing, **changes)
+    return dataclasses.replace(chunk, time_s=None, Ru_ohm=None, Cdl_F=None, area_cm2=None)
 
 
 def test_rows_follow_the_reference_seed(cases: Cases) -> None:
@@ -82,9 +81,9 @@ def test_a_chunk_without_time_takes_the_duration_and_the_reference_cell(chunk: C
     assert any("5 s" in note for note in found.notes)
     large_cdl = dataclasses.replace(
         timeless(chunk),
-        Ru_ohm=np.full(ROWS, 100.0),
-        Cdl_F=np.full(ROWS, 1e-5),
-        area_cm2=np.full(ROWS, 0.01),
+        Ru_ohm=np.full(ROWS, 100.0, np.float32),
+        Cdl_F=np.full(ROWS, 1e-5, np.float32),
+        area_cm2=np.full(ROWS, 0.01, np.float32),
     )
     np.testing.assert_array_equal(
         found.clean, draw_cases(large_cdl, CaseSettings(n_cases=2), 5.0).clean

@@ -155,9 +155,9 @@ def _simulated(cases: Chunk, time_s: NDArray[np.float64]) -> NDArray[np.float32]
         temperature_K=np.full(n, 298.15),
     )
     once = (Waveform(time_s, cases.potential_V), cases.parameters, cell)
-    twice = jax.tree.map(lambda leaf: np.concatenate([leaf, leaf]), once)
-    severity = np.repeat([1.0, 0.0], n)
-    current = simulate_recorded(*twice, Biofouling().fouling(severity))[0].reshape(2, n, -1)
+    waveform, parameters, cell = jax.tree.map(lambda leaf: np.concatenate([leaf, leaf]), once)
+    fouling = Biofouling().fouling(np.repeat([1.0, 0.0], n))
+    current = simulate_recorded(waveform, parameters, cell, fouling)[0].reshape(2, n, -1)
     if not np.isfinite(current).all():
         case = int(np.argwhere(~np.isfinite(current))[0, 1])
         raise InputError(
