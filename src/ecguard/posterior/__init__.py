@@ -1,0 +1,5 @@
+"""Posteriors: parameters inferred from traces."""
+
+from ecguard.posterior.cross_entropy import CrossEntropySettings, Posterior, infer
+
+__all__ = ["CrossEntropySettings", "Posterior", "infer"]

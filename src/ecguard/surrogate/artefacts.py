@@ -123,27 +123,24 @@ class Surrogate(eqx.Module):
         """Encodings of potentials [n, L], one for each trace."""
         return jax.vmap(self.network.encode_signal)(self.signal(E_V, mask))
 
-    def current_density(
-        self,
-        tail: Array,
-        E_V: Array,
-        core: Array,
-    ) -> Array:
-        """Current densities, mA/cm^2, of standardised states' last L entries.
+    def current_scale(self, E_V: Array, core: Array) -> Array:
+        """Unit of the state's current, mA/cm^2, a scalar: potential [L], raw core row [core]."""
+        if self.meta.current_unit == "mA_cm2":
+            return jnp.ones(())
+        base, context = self.meta.phys_dim_base, len(self.meta.context_names)
+        known = dict(zip(self.meta.context_names, core[core.shape[0] - context :], strict=True))
+        return current_scale(E_V, core[:base], jnp.exp(known["ln_duration_s"]))
+
+    def current_density(self, tail: Array, scale: Array) -> Array:
+        """Current densities, mA/cm^2 [..., L].
 
         Args:
-            tail: last L entries of the state [n, L].
-            E_V: potential, V [n, L].
-            core: core parameters in raw units [n, core].
+            tail: last L entries of standardised states [..., L].
+            scale: what `current_scale` says [...].
         """
         length = self.meta.target_len
         current = self.normalizers.x_mean[-length:] + self.normalizers.x_std[-length:] * tail
-        if self.meta.current_unit == "mA_cm2":
-            return current
-        base = self.meta.phys_dim_base
-        context = core[:, base + self.meta.n_tasks + self.meta.n_stages :]
-        duration_s = jnp.exp(context[:, self.meta.context_names.index("ln_duration_s")])
-        return current * jax.vmap(current_scale)(E_V, core[:, :base], duration_s)[:, None]
+        return current * scale[..., None]
 
     def sample_current(
         self,
@@ -196,7 +193,8 @@ def _sample_current(
     features = surrogate.parameter_features(surrogate.standardise(params_core))
     constant = drive.from_encoding(surrogate.encode(E_V, mask)) + drive.from_parameters(features)
     tail = sample_tail(surrogate.network, x0, constant, n_steps, surrogate.meta.target_len)
-    return surrogate.current_density(tail, E_V, params_core)
+    scale = jax.vmap(surrogate.current_scale)(E_V, params_core)
+    return surrogate.current_density(tail, scale)
 
 
 def load_surrogate(checkpoint_path: Path | str | None = None) -> Surrogate:
