@@ -163,3 +163,13 @@ def test_gate_runs_what_the_readme_names(root):
     assert "make test" in gate
     assert "make test" in (root / "README.md").read_text(encoding="utf-8")
     assert (root / ".ci" / "run").stat().st_mode & 0o111
+
+
+def test_example_of_the_readme_runs(root):
+    text = (root / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    exec(example, names)
+    clean, fouled = names["clean"], names["fouled"]
+    assert clean.current_density_mA_cm2.shape == fouled.current_density_mA_cm2.shape == (1024,)
+    assert abs(fouled.current_density_mA_cm2).max() < abs(clean.current_density_mA_cm2).max()
