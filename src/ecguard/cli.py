@@ -52,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--force", action="store_true", help="run what is up to date as well")
     report.add_argument("--root", help="checkout to work in, by default the one around here")
 
+    family = commands.add_parser("family", help="simulate the built-in family into chunks")
+    family.set_defaults(command=run_family)
+    family.add_argument("out_dir", help="folder for chunk_0.npz, chunk_1.npz, ...")
+    family.add_argument("--chunks", type=int, default=1, help="number of chunks (1)")
+    family.add_argument("--rows", type=int, default=1024, help="cases in a chunk (1024)")
+    family.add_argument("--seed", type=int, default=0, help="seed of chunk 0, +1 for each next (0)")
+
     notebooks = commands.add_parser("notebooks", help="keep the source notebooks")
     actions = notebooks.add_subparsers(required=True, metavar="ACTION")
     refresh = actions.add_parser("refresh", help="store the outputs of the checked cells anew")
@@ -73,7 +80,7 @@ def run_report(options: argparse.Namespace) -> int:
         index = make_report(run)
     except (ChapterError, BookError) as error:
         print(f"ecguard: {error}", file=sys.stderr)
-        return 1
+        return 2 if getattr(error, "bad_input", False) else 1
     if index is not None:
         print(f"Open {index}")
     return 0
@@ -114,6 +121,22 @@ def given_texts(options: argparse.Namespace) -> list[tuple[str, str]]:
             raise InputError("--parameter", item, "NAME=VALUE", "Write for example n_cases=12.")
         texts.append((name, text))
     return texts
+
+
+def run_family(options: argparse.Namespace) -> int:
+    """`ecguard family`."""
+    from tqdm import tqdm
+
+    from ecguard.chunk import save_chunk
+    from ecguard.family import draw
+
+    if options.chunks < 1:
+        raise InputError("chunks", options.chunks, "a whole number >= 1", "Ask for one or more.")
+    for number in tqdm(range(options.chunks), unit="chunk"):
+        chunk = draw(options.seed + number, options.rows)
+        save_chunk(Path(options.out_dir) / f"chunk_{number}.npz", chunk)
+    say(f"{options.chunks * options.rows} cases in {options.out_dir}")
+    return 0
 
 
 def run_refresh(options: argparse.Namespace) -> int:

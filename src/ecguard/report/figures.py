@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from cycler import cycler
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from numpy.typing import ArrayLike
 
 from ecguard.errors import InputError
@@ -17,22 +17,25 @@ from ecguard.files import write_atomic
 # Okabe and Ito's palette, told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10.0,
-    "axes.grid": True,
-    "axes.prop_cycle": cycler(color=COLOURS),
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 11.0,
-    "figure.dpi": 100.0,
-    "figure.facecolor": "white",
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-    "savefig.dpi": 150.0,
-    "svg.hashsalt": "ecguard",
-}
+STYLE: Any = [
+    "default",
+    {
+        "font.family": "DejaVu Sans",
+        "font.size": 10.0,
+        "axes.grid": True,
+        "axes.prop_cycle": cycler(color=COLOURS),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": 11.0,
+        "figure.dpi": 100.0,
+        "figure.facecolor": "white",
+        "grid.alpha": 0.3,
+        "legend.frameon": False,
+        "lines.linewidth": 1.6,
+        "savefig.dpi": 150.0,
+        "svg.hashsalt": "ecguard",
+    },
+]
 
 
 def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
@@ -55,7 +58,7 @@ def save_figure(figure: Figure, path: Path | str, alt: str) -> Path:
     metadata = {"Software": None, "Description": alt}
 
     def write(temporary: Path) -> None:
-        with matplotlib.rc_context(STYLE):
+        with style.context(STYLE):
             figure.savefig(temporary, format="png", metadata=metadata)
 
     return write_atomic(path, write)
@@ -83,7 +86,7 @@ def _boxes(axes: Axes, groups: Mapping[str, ArrayLike], label: str) -> None:
     axes.set_ylabel(label)
 
 
-@matplotlib.rc_context(STYLE)
+@style.context(STYLE)
 def separation_figure(runs: Sequence[Mapping[str, Any]]) -> Figure:
     """Reliability score and calibration error per split, side by side.
 
@@ -104,7 +107,7 @@ def separation_figure(runs: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@style.context(STYLE)
 def trace_figure(
     t_s: ArrayLike,
     current: ArrayLike,
@@ -153,7 +156,7 @@ def trace_figure(
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@style.context(STYLE)
 def lines_figure(
     panels: Sequence[Mapping[str, tuple[ArrayLike, ArrayLike]]],
     x_labels: Sequence[str],
@@ -182,7 +185,7 @@ def lines_figure(
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@style.context(STYLE)
 def groups_figure(
     groups: Mapping[str, ArrayLike], label: str, bound: float | None = None, log: bool = False
 ) -> Figure:
@@ -205,7 +208,7 @@ def groups_figure(
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@style.context(STYLE)
 def grid_figure(
     x: ArrayLike,
     curves: Mapping[str, ArrayLike],

@@ -14,7 +14,16 @@ TEXT = ("text/plain", "text/markdown", "text/html")
 
 
 class ChapterError(RuntimeError):
-    """A chapter did not run to its end; the message holds the traceback of its cell."""
+    """A chapter did not run to its end.
+
+    Args:
+        message: what its cell said, with the traceback unless the input was wrong.
+        bad_input: whether the cell rejected its input.
+    """
+
+    def __init__(self, message: str, bad_input: bool = False) -> None:
+        super().__init__(message)
+        self.bad_input = bad_input
 
 
 def run_notebook(
@@ -49,7 +58,11 @@ def run_notebook(
             cwd=str(folder),
             execution_timeout=CELL_TIMEOUT_S,
         )
-    except (papermill.PapermillExecutionError, CellTimeoutError, DeadKernelError) as error:
+    except papermill.PapermillExecutionError as error:
+        if error.ename == InputError.__name__:
+            raise ChapterError(f"{source.name}: {error.evalue}", bad_input=True) from error
+        raise ChapterError(f"{source.name} failed, see {target}\n{error}") from error
+    except (CellTimeoutError, DeadKernelError) as error:
         raise ChapterError(f"{source.name} failed, see {target}\n{error}") from error
     notebook = nbformat.read(target, as_version=4)
     check_executed(notebook, source.name)

@@ -18,9 +18,7 @@ CRITERIA = (
 )
 PASS, FAIL, MISSING = "✔ pass", "✘ fail", "– not computed"
 LONGEST = 6
-HEADER = (
-    "| claim | verdict | value | bound | interval | n | seconds |\n|---|---|---|---|---|---|---|\n"
-)
+HEADER = "| claim | verdict | value | bound | interval | n |\n|---|---|---|---|---|---|\n"
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,9 @@ def interval_words(item: Claim) -> str:
 def claims_table(claims: Iterable[Claim]) -> str:
     """Table of claims; each shows its verdict, and one that fails is shown failing."""
     rows = (
-        f"| {escape(c.text)}{' ' + escape(c.note) if c.note else ''}<br>`{c.id}` "
+        f"| {escape(f'{c.text} {c.note}'.strip())}<br>`{c.id}`, {c.seconds:.1f} s "
         f"| {verdict_word(c.passed)} | {number(c.value, c.unit)} | {bound_words(c)} "
-        f"| {interval_words(c)} | {'–' if c.n is None else c.n} | {c.seconds:.1f} |\n"
+        f"| {interval_words(c)} | {'–' if c.n is None else c.n} |\n"
         for c in claims
     )
     return HEADER + "".join(rows)
@@ -100,14 +98,13 @@ def verdicts_page(claims: Sequence[Claim], descriptions: Mapping[str, str]) -> s
     for place, text in enumerate(CRITERIA, start=1):
         judged = criterion(claims, place)
         word = verdict_word(all(c.passed for c in judged)) if judged else f"**{MISSING}**"
-        parts.append(f"**Criterion {place}.** {text} {word}\n")
-        parts += [f"{escape(note)}\n" for note in dict.fromkeys(c.note for c in judged) if note]
+        failing = [c for c in judged if not c.passed]
+        notes = " ".join(dict.fromkeys(c.note for c in failing if c.note))
+        parts.append(f"**Criterion {place}.** {text} {word} {escape(notes)}".rstrip() + "\n")
         if judged:
             parts.append(claims_table(judged))
-        for figure in dict.fromkeys(
-            c.figure for c in judged if c.figure in descriptions and not c.passed
-        ):
-            alt = escape(descriptions[figure])
+        for figure in dict.fromkeys(c.figure for c in failing if c.figure in descriptions):
+            alt = json.dumps(descriptions[figure], ensure_ascii=False)
             parts.append(f"```{{image}} /extra/appendix/{figure}\n:alt: {alt}\n```\n")
     parts.append(f"{counts(claims)}\n")
     return "\n".join(parts)

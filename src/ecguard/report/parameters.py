@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ecguard.errors import InputError
+from ecguard.inputs import Located, find_checkpoint, find_chunk
 from ecguard.report.profiles import profile_named
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
@@ -40,14 +41,6 @@ def _share(remedy: str) -> Rule:
     return Rule(lambda value: 0 < value <= 1, "a number above 0 and at most 1", remedy)
 
 
-def _existing(what: str) -> Rule:
-    return Rule(
-        lambda value: value == "" or Path(value).exists(),
-        f"an existing {what}, or empty",
-        "Correct the path, or leave it empty to use the environment or the built-in one.",
-    )
-
-
 RULES: Mapping[str, Rule] = {
     "n_cases": _at_least(1, "Ask for one case or more; None takes the profile's number."),
     "eval_noise_std": _positive("The reference takes 0.05 mA/cm^2."),
@@ -62,8 +55,10 @@ RULES: Mapping[str, Rule] = {
     "seed": Rule(
         lambda value: 0 <= value < 2**31, "a whole number from 0 to 2^31 - 1", "Take 2028."
     ),
-    "checkpoint": _existing("surrogate_model.eqx"),
-    "dataset_chunk": _existing("chunk_N.npz"),
+}
+FINDERS: Mapping[str, Callable[..., Located]] = {
+    "checkpoint": find_checkpoint,
+    "dataset_chunk": find_chunk,
 }
 
 
@@ -119,12 +114,15 @@ def check_writable(folder: Path | str) -> None:
         ) from error
 
 
-def check_parameters(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+def check_parameters(
+    values: Mapping[str, Any], kinds: Mapping[str, Any], base: Path | str = "."
+) -> dict[str, Any]:
     """Hold parameters against their declared names, types and ranges.
 
     Args:
         values: parameters by name.
         kinds: declared types, or their names, by parameter.
+        base: folder that relative paths start from.
 
     Returns:
         `values`, checked.
@@ -144,6 +142,8 @@ def check_parameters(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> dic
             raise InputError(name, value, rule.allowed, rule.remedy)
         if name == "profile":
             profile_named(value)
+        if name in FINDERS:
+            FINDERS[name](value and Path(base, value), base)
     if values.get("out_dir"):
         check_writable(values["out_dir"])
     return dict(values)

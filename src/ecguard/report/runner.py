@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,13 +16,17 @@ from ecguard.report import pages
 from ecguard.report.claims import Claim, as_record, collect
 from ecguard.report.notebooks import encode as encode_notebook
 from ecguard.report.notebooks import publishable, run_notebook
-from ecguard.report.parameters import check_parameters, check_type, check_writable, declared
+from ecguard.report.parameters import (
+    FINDERS,
+    check_parameters,
+    check_type,
+    check_writable,
+    declared,
+)
 from ecguard.report.paths import PACKAGE, SCHEMAS, Layout, chapter_name
 from ecguard.report.payload import encode, load_payload, plain, validate
 from ecguard.report.provenance import versions
 
-PATHS = ("checkpoint", "dataset_chunk")
-ENVIRONMENT = ("ECSFM_CHECKPOINT", "ECSFM_DATASET_CHUNK")
 PUBLISHED = (".json", ".png")
 
 
@@ -66,7 +69,7 @@ def make_report(run: Run) -> Path | None:
     sources = run.layout.sources
     if not sources:
         raise InputError("root", str(run.layout.root), "a checkout with notebooks", "Correct it.")
-    given = checked(run.parameters, sources)
+    given = checked(run.parameters, run.layout)
     check_writable(run.layout.root)
     names = [chapter_name(source) for source in sources]
     if run.only and run.only not in names:
@@ -85,15 +88,15 @@ def make_report(run: Run) -> Path | None:
     return run.layout.index
 
 
-def checked(parameters: Mapping[str, Any], sources: Iterable[Path]) -> dict[Path, dict[str, Any]]:
+def checked(parameters: Mapping[str, Any], layout: Layout) -> dict[Path, dict[str, Any]]:
     """Parameters for each notebook, held against what the notebooks declare.
 
     Raises:
         InputError: no notebook declares one of them, or one has a wrong type or range.
     """
-    kinds = {source: declared(source) for source in sources}
+    kinds = {source: declared(source) for source in layout.sources}
     everywhere = {name: kind for found in kinds.values() for name, kind in found.items()}
-    check_parameters(parameters, everywhere)
+    check_parameters(parameters, everywhere, layout.root)
     given = {}
     for source, found in kinds.items():
         given[source] = {name: value for name, value in parameters.items() if name in found}
@@ -117,10 +120,10 @@ def run_chapter(
     for path in published_files(staging):
         path.unlink()
     out_dir = {"out_dir": staging.relative_to(layout.root).as_posix()}
-    layout.stamp(source).unlink(missing_ok=True)
     executed = run_notebook(
         source, layout.unfinished(source), {**parameters, **out_dir}, layout.root, run.progress
     )
+    layout.stamp(source).unlink(missing_ok=True)
     files = [publish(layout, source, path) for path in published_files(staging)]
     files.append(write_text(layout.executed(source), encode_notebook(publishable(executed))))
     record = {"inputs": inputs, "files": {relative(layout, path): sha256(path) for path in files}}
@@ -175,8 +178,7 @@ def chapter_digest(
     layout: Layout, source: Path, parameters: Mapping[str, Any], package: str
 ) -> str:
     """Hash of all that decides a chapter's result."""
-    inputs = [Path(layout.root, str(parameters[name])) for name in PATHS if parameters.get(name)]
-    inputs += [Path(os.environ[name]) for name in ENVIRONMENT if os.environ.get(name)]
+    inputs = input_files(layout, source, parameters)
     content = {
         "notebook": sha256(source),
         "package": package,
@@ -185,6 +187,17 @@ def chapter_digest(
         "versions": versions(),
     }
     return hashlib.sha256(encode(content).encode()).hexdigest()
+
+
+def input_files(layout: Layout, source: Path, parameters: Mapping[str, Any]) -> list[Path]:
+    """Checkpoint and chunk that a chapter will find, where they are not the built-in ones."""
+    kinds = declared(source)
+    located = [
+        find(parameters.get(name) and Path(layout.root, parameters[name]), layout.root)
+        for name, find in FINDERS.items()
+        if name in kinds
+    ]
+    return [item.path for item in located if item.path is not None]
 
 
 def companions(path: Path) -> list[Path]:
@@ -199,7 +212,9 @@ def files_under(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and not any(part == "__pycache__" or part.startswith(".") for part in path.parts[-3:])
+        and not any(
+            part == "__pycache__" or part.startswith(".") for part in path.relative_to(folder).parts
+        )
     )
 
 

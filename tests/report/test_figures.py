@@ -1,0 +1,87 @@
+"""Figures show what they are given, look the same each time, and speak."""
+
+import numpy as np
+import pytest
+
+from ecguard.errors import InputError
+from ecguard.report import figures
+from ecguard.report.pages import description
+
+RUNS = [
+    {"split": split, "reliability_score": 50.0 + k, "pred_calibration_error": 0.1 * k}
+    for split in ("in_distribution", "stress_biofouled", "control_clean")
+    for k in range(4)
+]
+T = np.linspace(0, 8, 50)
+SEEN = np.arange(50) % 3 == 0
+
+
+def trace():
+    return figures.trace_figure(T, np.sin(T), SEEN, np.cos(T), np.full(50, 0.1), "case 3")
+
+
+MAKERS = {
+    "separation": lambda: figures.separation_figure(RUNS),
+    "trace": trace,
+    "lines": lambda: figures.lines_figure(
+        [{"a": (T, T), "b": (T, -T)}, {"c": (T, T**2)}], ["time / s"] * 2, ["a", "b"], ["x", "y"]
+    ),
+    "groups": lambda: figures.groups_figure(
+        {"cv": [0.01, 0.02], "swv": [0.1]}, "NRMSE / 1", bound=0.05, log=True
+    ),
+    "grid": lambda: figures.grid_figure(
+        np.tile(T, (4, 1)), {"simulator": np.tile(np.sin(T), (4, 1))}, list("abcd"), "t / s", "i"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_same_data_give_same_bytes(tmp_path, name):
+    first = figures.save_figure(MAKERS[name](), tmp_path / "a.png", "What it shows.")
+    second = figures.save_figure(MAKERS[name](), tmp_path / "b.png", "What it shows.")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_style_of_the_user_does_not_leak_in(tmp_path):
+    import matplotlib
+
+    first = figures.save_figure(MAKERS["groups"](), tmp_path / "a.png", "x")
+    with matplotlib.rc_context({"font.size": 30.0, "savefig.dpi": 40, "axes.facecolor": "red"}):
+        second = figures.save_figure(MAKERS["groups"](), tmp_path / "b.png", "x")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_description_travels_in_the_file(tmp_path):
+    path = figures.save_figure(MAKERS["groups"](), tmp_path / "a.png", "Error ≤ 5 % per task.")
+    assert description(path) == "Error ≤ 5 % per task."
+
+
+@pytest.mark.parametrize("alt", ["", "  "])
+def test_figure_without_alternative_text_is_refused(tmp_path, alt):
+    with pytest.raises(InputError, match="alt"):
+        figures.save_figure(MAKERS["groups"](), tmp_path / "a.png", alt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_separation_has_a_box_per_split_in_both_panels():
+    left, right = figures.separation_figure(RUNS).axes
+    for axes, key in ((left, "reliability_score"), (right, "pred_calibration_error")):
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+        assert labels == ["in distribution", "stress biofouled", "control clean"]
+        points = np.concatenate(
+            [line.get_ydata() for line in axes.lines if line.get_marker() == "o"]
+        )
+        assert sorted(points) == sorted(run[key] for run in RUNS)
+
+
+def test_trace_shows_bands_observed_and_missing_samples():
+    (axes,) = trace().axes
+    lines = {line.get_label(): line for line in axes.lines}
+    np.testing.assert_array_equal(lines["observed"].get_xdata(), T[SEEN])
+    np.testing.assert_array_equal(lines["missing"].get_ydata(), np.sin(T)[~SEEN])
+    heights = {
+        band.get_label(): np.ptp(band.get_paths()[0].vertices[:, 1]) for band in axes.collections
+    }
+    assert heights["±2 std"] - heights["±1 std"] == pytest.approx(0.2)
+    assert "mA" in axes.get_ylabel()
+    assert "/ s" in axes.get_xlabel()

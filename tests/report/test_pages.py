@@ -1,0 +1,87 @@
+"""Verdicts and tables say in words what the claims hold."""
+
+import json
+
+import pytest
+
+from ecguard.report import pages
+from ecguard.report.claims import claim
+
+
+def make(key, value, **rest):
+    bound = rest.pop("bound", {"op": ">=", "value": 1})
+    return claim("tiny", key, "Cases | kept.", value, bound=bound, **rest)
+
+
+def test_failing_claim_is_shown_failing():
+    table = pages.claims_table([make("good", 2), make("bad", 0, note="Too few.")])
+    good, bad = table.splitlines()[2:]
+    assert pages.PASS in good
+    assert pages.FAIL not in good
+    assert pages.FAIL in bad
+    assert r"Too few\." in bad
+
+
+def test_table_survives_what_a_text_holds():
+    row = pages.claims_table([make("a", 2)]).splitlines()[2]
+    assert row.replace(r"\|", "").count("|") == 7
+
+
+def test_numbers_come_with_interval_unit_and_count():
+    made = make("a", 0.93214, unit="V", interval=(0.9, 0.95), n=300, bound={"op": "<", "value": 2})
+    row = pages.claims_table([made]).splitlines()[2]
+    for words in (r"0\.9321 V", r"0\.9 to 0\.95 V", "300", r"\< 2 V", "`tiny.a`"):
+        assert words in row
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [
+        ({"on": "upper", "op": "<=", "value": 0.05}, r"upper limit ≤ 0\.05"),
+        ({"on": "interval", "op": "contains", "value": 0.5}, r"interval contains 0\.5"),
+        ({"op": "within", "value": [1, 2]}, "within 1 to 2"),
+    ],
+)
+def test_bound_in_words(bound, words):
+    assert pages.bound_words(make("a", 1, bound=bound, interval=(0.4, 0.6))) == words
+
+
+def test_criterion_passes_only_when_all_its_claims_do():
+    claims = [make("criterion-1-a", 2), make("criterion-1-b", 0), make("criterion-2-a", 2)]
+    first, second, third = (
+        line for line in pages.verdicts_page(claims, {}).splitlines() if "Criterion" in line
+    )
+    assert pages.FAIL in first
+    assert pages.PASS in second
+    assert pages.MISSING in third
+
+
+def test_confounded_verdict_says_so_and_shows_the_figure():
+    note = "Confounded: the control is flagged too."
+    failing = make("criterion-1-control", 0, note=note, figure="a.png")
+    page = pages.verdicts_page([failing], {"a.png": 'Boxes: "score"'})
+    assert pages.escape(note) in page.splitlines()[0]
+    assert 'image} /extra/appendix/a.png\n:alt: "Boxes: \\"score\\""' in page
+    passing = make("criterion-1-control", 2, note=note, figure="a.png")
+    assert "a.png" not in pages.verdicts_page([passing], {"a.png": "Boxes."})
+
+
+def test_long_lists_are_shortened_and_still_json():
+    shown = pages.shorten({"runs": [{"x": list(range(20))}] * 9, "n": 1})
+    assert shown["runs"][0]["x"] == [0, 1, 2, 3, 4, 5, "… 14 more"]
+    assert shown["runs"][-1] == "… 3 more"
+    assert json.loads(json.dumps(shown)) == shown
+
+
+def test_appendix_links_each_file_with_schema_and_hash():
+    entries = [
+        pages.Entry("a.json", "ab" * 32, 12, {"$schema": "chapter.schema.json", "x": 1}),
+        pages.Entry("a.png", "cd" * 32, 13, "A curve."),
+        pages.Entry("chapter.schema.json", "ef" * 32, 14, {}),
+    ]
+    page = pages.appendix_page(entries)
+    for item in entries:
+        assert f'href="appendix/{item.name}"' in page
+        assert item.digest in page
+    assert '"x": 1' in page
+    assert r"A curve\." in page

@@ -1,0 +1,212 @@
+"""From notebooks to site: each step once, whole, and again only when its inputs changed."""
+
+import json
+import re
+import shutil
+
+import nbformat
+import pytest
+
+from ecguard.errors import InputError
+from ecguard.files import sha256
+from ecguard.report import runner
+from ecguard.report.notebooks import ChapterError
+from ecguard.report.payload import load_payload
+from ecguard.report.runner import Run, make_report
+
+from .tiny import PARAMETERS, START, tiny_checkout, write_notebook
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A checkout whose report was made once."""
+    layout = tiny_checkout(tmp_path_factory.mktemp("made"))
+    make_report(Run(layout, {"profile": "smoke"}, progress=False))
+    return layout
+
+
+@pytest.fixture
+def report(made, tmp_path):
+    """A copy of it to work on."""
+    shutil.copytree(made.root, tmp_path / "copy", copy_function=shutil.copy2)
+    return type(made)(tmp_path / "copy")
+
+
+def again(layout, **rest):
+    """Make the report again without the book; what was said."""
+    said: list[str] = []
+    parameters = rest.pop("parameters", {"profile": "smoke"})
+    make_report(Run(layout, parameters, progress=False, say=said.append, **rest))
+    return " ".join(said)
+
+
+@pytest.fixture
+def bookless(monkeypatch):
+    monkeypatch.setattr(runner, "build_book", lambda _: None)
+
+
+def test_site_holds_chapter_claims_payload_and_figure(made):
+    chapter = (made.html / "chapters" / "01-tiny.html").read_text()
+    assert 'alt="Six points rise."' in chapter
+    assert "Provenance" in chapter
+    assert "✘ fail" in (made.html / "claims.html").read_text()
+    assert "✔ pass" in made.index.read_text()
+    for name in ("tiny.json", "tiny.png", "claims.json", "claims.schema.json"):
+        assert (made.html / "appendix" / name).is_file()
+        assert f'href="appendix/{name}"' in (made.html / "appendix.html").read_text()
+
+
+def test_claims_are_collected_and_valid(made):
+    claims = load_payload(made.claims)["claims"]
+    assert [(c["id"], c["pass"]) for c in claims] == [
+        ("tiny.criterion-1-cases", True),
+        ("tiny.too-few", False),
+    ]
+
+
+def test_nothing_written_names_the_machine(made):
+    for path in (made.executed(made.sources[0]), made.claims, made.appendix / "tiny.json"):
+        assert str(made.root) not in path.read_text()
+
+
+def test_nothing_is_done_twice(report):
+    before = {path: path.stat().st_mtime_ns for path in report.html.rglob("*") if path.is_file()}
+    said = again(report)
+    assert "tiny: up to date" in said
+    assert "book: up to date" in said
+    assert before == {
+        path: path.stat().st_mtime_ns for path in report.html.rglob("*") if path.is_file()
+    }
+
+
+@pytest.mark.usefixtures("bookless")
+@pytest.mark.parametrize(
+    "change", ["notebook", "parameter", "payload lost", "payload changed", "stamp lost", "force"]
+)
+def test_chapter_runs_again_when_it_must(report, monkeypatch, change):
+    ran = []
+
+    def run_notebook(source, target, parameters, *_):
+        ran.append(parameters)
+        target.touch()
+        return nbformat.read(report.executed(source), as_version=4)
+
+    monkeypatch.setattr(runner, "run_notebook", run_notebook)
+    (source,) = report.sources
+    rest: dict[str, object] = {}
+    if change == "notebook":
+        source.write_text(source.read_text().replace("1000", "2000"))
+    elif change == "parameter":
+        rest["parameters"] = {"profile": "smoke", "n_cases": 3}
+    elif change == "payload lost":
+        (report.appendix / "tiny.json").unlink()
+    elif change == "payload changed":
+        (report.appendix / "tiny.json").write_text("{}")
+    elif change == "stamp lost":
+        report.stamp(source).unlink()
+    else:
+        rest["force"] = True
+    again(report, **rest)
+    assert len(ran) == 1
+    assert ran[0]["out_dir"] == "build/report/01-tiny"
+
+
+def test_digest_follows_package_checkpoint_and_companions(tiny):
+    (source,) = tiny.sources
+    write_notebook(source, {"parameters": PARAMETERS + 'checkpoint: str = ""', "start": START})
+    checkpoint = tiny.root / "surrogate_model.eqx"
+    checkpoint.write_bytes(b"1")
+    given = {"checkpoint": checkpoint.name}
+    seen = {
+        runner.chapter_digest(tiny, source, {}, "a"),
+        runner.chapter_digest(tiny, source, {}, "b"),
+    }
+    seen.add(runner.chapter_digest(tiny, source, given, "a"))
+    checkpoint.write_bytes(b"2")
+    seen.add(runner.chapter_digest(tiny, source, given, "a"))
+    (tiny.root / "model_meta.json").write_text("{}")
+    seen.add(runner.chapter_digest(tiny, source, given, "a"))
+    assert len(seen) == 5
+    assert runner.chapter_digest(tiny, source, given, "a") in seen
+
+
+@pytest.mark.usefixtures("bookless")
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"profile": "quick"}, "profile"),
+        ({"n_case": 3}, "n_case"),
+        ({"n_cases": 0}, "n_cases"),
+        ({"eval_noise_std": "1e-3"}, r"1\.0e-3"),
+    ],
+)
+def test_bad_parameter_stops_before_any_work(tiny, parameters, words):
+    before = sorted(tiny.root.rglob("*"))
+    with pytest.raises(InputError, match=words):
+        again(tiny, parameters=parameters)
+    assert sorted(tiny.root.rglob("*")) == before
+
+
+def test_folder_without_notebooks_is_refused(tiny):
+    shutil.rmtree(tiny.notebooks)
+    with pytest.raises(InputError, match="notebooks"):
+        again(tiny)
+
+
+def test_unknown_chapter_is_refused(tiny):
+    with pytest.raises(InputError, match="only"):
+        again(tiny, only="huge")
+
+
+@pytest.mark.slow
+def test_failing_chapter_leaves_the_report_before_it_in_place(report):
+    (source,) = report.sources
+    write_notebook(source, {"parameters": PARAMETERS, "start": START, "end": "1 / (n_cases - 6)"})
+    files = [p for p in report.book.rglob("*") if p.is_file()] + [report.index]
+    before = {path: sha256(path) for path in files}
+    with pytest.raises(ChapterError, match="ZeroDivisionError"):
+        again(report)
+    assert {path: sha256(path) for path in files} == before
+
+
+@pytest.mark.slow
+def test_chapter_that_rejects_its_input_says_so_in_one_line(tiny):
+    (source,) = tiny.sources
+    raising = 'from ecguard.errors import InputError\nraise InputError("x", 1, "2", "Write 2.")'
+    write_notebook(source, {"parameters": PARAMETERS, "start": raising})
+    with pytest.raises(ChapterError) as caught:
+        again(tiny)
+    assert caught.value.bad_input
+    assert str(caught.value) == "01-tiny.ipynb: x = 1 cannot be used: 2. Write 2."
+
+
+def second_chapter(layout, payload):
+    """Publish a payload as if a second chapter had run."""
+    source = layout.notebooks / "02-other.ipynb"
+    shutil.copy(layout.sources[0], source)
+    staging = layout.staging(source)
+    staging.mkdir(parents=True)
+    (staging / "other.json").write_text(json.dumps(payload))
+    return source, staging / "other.json"
+
+
+def test_file_of_another_chapter_is_not_overwritten(report):
+    source, path = second_chapter(report, {})
+    with pytest.raises(InputError, match=re.escape("tiny.json")):
+        runner.publish(report, source, path.rename(path.with_name("tiny.json")))
+
+
+def test_file_that_no_chapter_owns_leaves_the_appendix(report):
+    (report.appendix / "old.json").write_text("{}")
+    runner.gather(report)
+    assert not (report.appendix / "old.json").exists()
+    assert (report.appendix / "tiny.png").exists()
+
+
+@pytest.mark.slow
+def test_book_with_a_warning_fails_and_the_site_before_it_stays(report):
+    (report.book / "index.md").write_text("# Tiny\n\n[nowhere](nowhere.md)\n")
+    before = sha256(report.index)
+    with pytest.raises(runner.BookError, match="nowhere"):
+        again(report)
+    assert sha256(report.index) == before

@@ -1,0 +1,97 @@
+"""The command line: quick to answer, clear about what it rejects."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ecguard import cli
+
+HEAVY = ("jax", "matplotlib", "papermill", "nbformat")
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from ecguard import cli\n"
+        "try: cli.main(['--help'])\n"
+        f"except SystemExit: print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "report" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_version_is_the_package_s(capsys):
+    from importlib.metadata import version
+
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"ecguard {version('ecguard')}\n"
+
+
+def lines_of(capsys, arguments):
+    assert cli.main(arguments) == 2
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["report", "--profile", "quick"], "profile"),
+        (["report", "--duration-s", "long"], "duration_s"),
+        (["report", "--duration-s", "0"], "duration_s"),
+        (["report", "--checkpoint", "no/such/file.eqx"], "checkpoint"),
+        (["report", "--dataset-chunk", "no/such/chunk_0.npz"], "dataset_chunk"),
+        (["report", "-p", "n_case=3"], "n_case"),
+        (["report", "-p", "out_dir=here"], "out_dir"),
+        (["report", "-p", "n_cases"], "--parameter"),
+        (["report", "--only", "nothing"], "only"),
+        (["notebooks", "refresh", "nothing"], "chapter"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it(checkout, capsys, arguments, words):
+    (line,) = lines_of(capsys, [*arguments, "--root", str(checkout)])
+    assert line.startswith("ecguard: ")
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--chunks", "0"], ["--rows", "0"], ["--seed", "-1"]], ids=lambda a: a[0]
+)
+def test_family_of_nothing_is_refused(tmp_path, capsys, arguments):
+    lines = lines_of(capsys, ["family", str(tmp_path / "new"), *arguments])
+    assert arguments[0].strip("-")[0] in lines[-1]
+    assert not (tmp_path / "new").exists()
+
+
+def test_folder_without_a_checkout_is_refused(tmp_path, capsys):
+    (line,) = lines_of(capsys, ["report", "--root", str(tmp_path)])
+    assert "--root" in line
+
+
+def test_family_writes_chunks(tmp_path):
+    from ecguard.chunk import load_chunk
+
+    assert cli.main(["family", str(tmp_path), "--chunks", "2", "--rows", "4", "--seed", "3"]) == 0
+    first, second = (load_chunk(tmp_path / f"chunk_{k}.npz") for k in (0, 1))
+    assert first.rows == second.rows == 4
+    assert (first.parameters != second.parameters).any()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout with one chapter that is never run."""
+    import nbformat
+
+    parameters = (
+        'profile: str = "smoke"\nout_dir: str = ""\ncheckpoint: str = ""\n'
+        'dataset_chunk: str = ""\nduration_s: float = 8.0\nn_cases: int = 6'
+    )
+    cell = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "book").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "01-study.ipynb")
+    return tmp_path
