@@ -343,10 +343,8 @@ def _infer(
     n, physical = len(cases.rows), surrogate.meta.phys_dim_base
     ln_duration = jnp.log(cases.time_s[:, -1:] - cases.time_s[:, :1])
     context = ln_duration if surrogate.meta.context_names else None
-    core = surrogate.compose(
-        *(jnp.asarray(column) for column in (rows.parameters, rows.task_id, rows.stage_id)),
-        context=context,
-    )
+    parameters, task, stage = map(jnp.asarray, (rows.parameters, rows.task_id, rows.stage_id))
+    core = surrogate.compose(parameters, task, stage, context)
     truth = np.asarray(surrogate.standardise(core))[:, :physical]
     known = jnp.arange(core.shape[1]) >= physical
     seeds = [
