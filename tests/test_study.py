@@ -1,7 +1,6 @@
 """The study on a tiny untrained surrogate: what it records, repeats and refuses."""
 
 import dataclasses
-import json
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from ecguard.diagnostics import CaseDiagnostics
 from ecguard.errors import InputError
 from ecguard.family import N_COUPLES, N_PROFILE, N_SAMPLES, STAGES, TASKS, draw
 from ecguard.posterior.cross_entropy import CrossEntropySettings
+from ecguard.report.payload import encode, plain
 from ecguard.study import (
     StudyInput,
     StudyResult,
@@ -105,14 +105,14 @@ def test_the_record_has_what_the_reference_has(result: StudyResult) -> None:
         ]
         assert summary["n_cases"] == 4
         assert summary["reliability_score_mean"] == pytest.approx(np.mean(scores))
-    json.dumps(payload, allow_nan=False)
+    encode(plain(payload))
 
 
 def test_a_seed_repeats_the_record(inputs: StudyInput, result: StudyResult) -> None:
-    text = json.dumps(result.payload())
-    assert json.dumps(study(inputs, SETTINGS).payload()) == text
+    text = encode(plain(result.payload()))
+    assert encode(plain(study(inputs, SETTINGS).payload())) == text
     other = study(inputs, dataclasses.replace(SETTINGS, seed=1))
-    assert json.dumps(other.payload()["runs"]) != json.dumps(result.payload()["runs"])
+    assert other.payload()["runs"] != result.payload()["runs"]
 
 
 def test_failures_are_the_extremes_of_the_stress_split(result: StudyResult) -> None:

@@ -37,7 +37,7 @@ from ecguard.surrogate import Surrogate, load_surrogate
 
 CLEAN, STRESS, CONTROL = SPLITS
 SIGNIFICANCE = 0.025
-BUILT_IN_SEED, BUILT_IN_ROWS = 2028, 512
+BUILT_IN_SEED, BUILT_IN_ROWS = 2028, 1024
 _POSTERIOR_SEED, _POSTERIOR_STRIDE = 15000, 31
 
 
@@ -97,6 +97,11 @@ class FailureTrace:
     predictive_mean: NDArray[np.float32]
     predictive_std: NDArray[np.float32]
 
+    @property
+    def curves(self) -> tuple[NDArray[Any], ...]:
+        """Time, current, mask, predictive mean and std, in this order."""
+        return self.t_s, self.current, self.observed, self.predictive_mean, self.predictive_std
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -118,6 +123,12 @@ class HeldOut:
     false_alarms: Interval
     control_flagged: Interval
     control_excess_p: float
+
+    @property
+    def score_threshold(self) -> float:
+        """Reliability score below which the rule flags a trace."""
+        rule = self.rule
+        return rule.rel_thr if isinstance(rule, ReferenceRule) else rule.threshold
 
 
 @dataclass(frozen=True)
@@ -211,6 +222,7 @@ class StudyResult:
                 "confounded": self.confounded,
                 "confounded_because": self.confounded_because,
             },
+            "failure_traces": [vars(trace) for trace in self.failures],
         }
 
 

@@ -1,0 +1,136 @@
+"""Claims and tables of the failure-mode chapter, on results made by hand."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecguard.cases import SPLITS
+from ecguard.diagnostics import CaseDiagnostics
+from ecguard.guardrail import FittedGuardrail, ReferenceRule
+from ecguard.intervals import Interval, share
+from ecguard.report import failure_modes
+from ecguard.report.chapter import Chapter
+from ecguard.report.profiles import profile_named
+from ecguard.study import FailureTrace, HeldOut, Separation, StudyResult
+
+N = 200
+RULE = ReferenceRule(60.0, 0.3, 0.9, 0.8, 0.85, 0.8, 0.1)
+
+
+def held_out(rule: ReferenceRule | FittedGuardrail, caught: int, alarms: int) -> HeldOut:
+    return HeldOut(rule, 100, share(caught, 100), share(alarms, 100), share(alarms, 100), 1.0)
+
+
+@pytest.fixture
+def result() -> StudyResult:
+    """A run in which everything holds."""
+    scores = np.linspace(40, 80, N)
+    diagnostics = CaseDiagnostics(scores / 100, scores, *(scores / 100 for _ in range(5)))
+    curve = np.arange(5.0, dtype=np.float32)
+    trace = FailureTrace(7, 41.0, curve.astype(float), curve, curve > 1, curve, curve + 1)
+    above, even = Interval(0.95, 0.9, 0.98, N), Interval(0.51, 0.45, 0.57, N)
+    return StudyResult(
+        config={},
+        notes=(),
+        cases=np.arange(N),
+        diagnostics=dict.fromkeys(SPLITS, diagnostics),
+        best_guardrail=RULE,
+        held_out=held_out(RULE, 95, 3),
+        certified=held_out(FittedGuardrail(42.5, 2, 100, 0.05, 0.1), 98, 3),
+        certified_min_cases=89,
+        separation=Separation(above, above, even, Interval(20.0, 15.0, 25.0, N)),
+        confounded=False,
+        confounded_because="",
+        failures=(trace, trace),
+        seconds=60.0,
+    )
+
+
+@pytest.fixture
+def chapter(tmp_path: Path) -> Chapter:
+    return Chapter("failure-modes", {}, profile_named("smoke"), 2028, tmp_path, 0.0)
+
+
+def passed(claims: tuple) -> dict[str, bool]:
+    return {claim.id.partition(".")[2]: claim.passed for claim in claims}
+
+
+def test_everything_holds(chapter: Chapter, result: StudyResult) -> None:
+    claims = (
+        *failure_modes.separation_claims(chapter, result),
+        *failure_modes.guardrail_claims(chapter, result),
+        failure_modes.control_claim(chapter, result),
+    )
+    assert all(passed(claims).values())
+    assert not any(claim.note for claim in claims)
+    assert "Nothing in this run" in failure_modes.verdict(result)
+
+
+def test_a_confounded_run_fails_the_first_criterion_and_says_why(
+    chapter: Chapter, result: StudyResult
+) -> None:
+    separation = dataclasses.replace(
+        result.separation, control_vs_in_distribution=Interval(0.9, 0.8, 0.95, N)
+    )
+    confounded = dataclasses.replace(
+        result, separation=separation, confounded=True, confounded_because="the control stands out"
+    )
+    claims = failure_modes.separation_claims(chapter, confounded)
+    assert passed(claims) == {
+        "criterion-1-separation": True,
+        "criterion-1-matched-control": True,
+        "criterion-1-not-confounded": False,
+    }
+    assert claims[0].note == "The separation is confounded: the control stands out."
+
+
+def test_a_rule_that_flags_the_control_fails_the_second_criterion(
+    chapter: Chapter, result: StudyResult
+) -> None:
+    certified = dataclasses.replace(held_out(RULE, 80, 3), control_flagged=share(40, 100))
+    claims = failure_modes.guardrail_claims(
+        chapter, dataclasses.replace(result, certified=certified)
+    )
+    assert passed(claims) == {
+        "criterion-2-recall": False,
+        "criterion-2-false-alarms": True,
+        "criterion-2-control-alarms": False,
+    }
+
+
+def test_too_few_cases_fail_the_second_criterion_and_say_so(
+    chapter: Chapter, result: StudyResult
+) -> None:
+    few = dataclasses.replace(result, certified=None, held_out=None, cases=np.arange(6))
+    claims = failure_modes.guardrail_claims(chapter, few)
+    assert not any(passed(claims).values())
+    assert all(claim.value is None for claim in claims)
+    assert claims[0].note == "6 cases are too few to certify a threshold: it takes 89."
+    assert not failure_modes.control_claim(chapter, few).passed
+
+
+def test_traces_count_only_when_their_figures_exist(chapter: Chapter, result: StudyResult) -> None:
+    names = ("one.png", "two.png")
+    (chapter.out_dir / names[0]).touch()
+    assert not failure_modes.traces_claim(chapter, result, names).passed
+    (chapter.out_dir / names[1]).touch()
+    assert failure_modes.traces_claim(chapter, result, names).passed
+
+
+def test_tables_show_each_split_and_rule(chapter: Chapter, result: StudyResult) -> None:
+    splits = failure_modes.split_table(result).data
+    assert "| control clean | 200 | 60.00 |" in splits
+    rules = failure_modes.rules_table(result).data
+    assert "| certified rule | 100 | 100 | 98% (93% to 100%) |" in rules
+    assert "On the 200 cases" in rules
+    words = failure_modes.sentences(failure_modes.separation_claims(chapter, result)).data
+    assert "**0.95** (interval 0.90 to 0.98, 200 cases): **pass**." in words
+
+
+def test_thresholds_of_both_rules(result: StudyResult) -> None:
+    assert result.held_out is not None
+    assert result.certified is not None
+    assert result.held_out.score_threshold == 60.0
+    assert result.certified.score_threshold == 42.5
