@@ -67,7 +67,7 @@ def test_separation_has_a_box_per_split_in_both_panels():
     left, right = figures.separation_figure(RUNS).axes
     for axes, key in ((left, "reliability_score"), (right, "pred_calibration_error")):
         labels = [label.get_text() for label in axes.get_xticklabels()]
-        assert labels == ["in distribution", "stress biofouled", "control clean"]
+        assert labels == ["in\ndistribution", "stress\nbiofouled", "control\nclean"]
         points = np.concatenate(
             [line.get_ydata() for line in axes.lines if line.get_marker() == "o"]
         )

@@ -60,6 +60,7 @@ def test_confounded_verdict_says_so_and_shows_the_figure():
     note = "Confounded: the control is flagged too."
     failing = make("criterion-1-control", 0, note=note, figure="a.png")
     page = pages.verdicts_page([failing], {"a.png": 'Boxes: "score"'})
+    assert page.count(pages.escape(note)) == 1
     assert pages.escape(note) in page.splitlines()[0]
     assert 'image} /extra/appendix/a.png\n:alt: "Boxes: \\"score\\""' in page
     passing = make("criterion-1-control", 2, note=note, figure="a.png")

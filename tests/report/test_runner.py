@@ -17,6 +17,16 @@ from ecguard.report.runner import Run, make_report
 from .tiny import PARAMETERS, START, tiny_checkout, write_notebook
 
 
+@pytest.fixture(scope="module", autouse=True)
+def package(tmp_path_factory):
+    """Stands for the package, whose own sources may change while the tests run."""
+    folder = tmp_path_factory.mktemp("package")
+    (folder / "simulate.py").write_text("one")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "PACKAGE", folder)
+        yield folder
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A checkout whose report was made once."""
@@ -81,9 +91,10 @@ def test_nothing_is_done_twice(report):
 
 @pytest.mark.usefixtures("bookless")
 @pytest.mark.parametrize(
-    "change", ["notebook", "parameter", "payload lost", "payload changed", "stamp lost", "force"]
+    "change",
+    ["notebook", "package", "parameter", "payload lost", "payload changed", "stamp lost", "force"],
 )
-def test_chapter_runs_again_when_it_must(report, monkeypatch, change):
+def test_chapter_runs_again_when_it_must(report, package, monkeypatch, change):
     ran = []
 
     def run_notebook(source, target, parameters, *_):
@@ -96,6 +107,9 @@ def test_chapter_runs_again_when_it_must(report, monkeypatch, change):
     rest: dict[str, object] = {}
     if change == "notebook":
         source.write_text(source.read_text().replace("1000", "2000"))
+    elif change == "package":
+        monkeypatch.setattr(runner, "PACKAGE", shutil.copytree(package, report.root / "package"))
+        (runner.PACKAGE / "simulate.py").write_text("two")
     elif change == "parameter":
         rest["parameters"] = {"profile": "smoke", "n_cases": 3}
     elif change == "payload lost":
@@ -156,6 +170,34 @@ def test_folder_without_notebooks_is_refused(tiny):
 def test_unknown_chapter_is_refused(tiny):
     with pytest.raises(InputError, match="only"):
         again(tiny, only="huge")
+
+
+@pytest.mark.usefixtures("bookless")
+@pytest.mark.parametrize("fatal", ["publish", "encode_notebook", "write_text"])
+def test_run_killed_while_it_writes_is_completed_by_the_next(report, monkeypatch, fatal):
+    (source,) = report.sources
+    executed = nbformat.read(report.executed(source), as_version=4)
+    ran = []
+
+    def run_notebook(source, target, *_):
+        ran.append(source)
+        shutil.copy(report.appendix / "tiny.json", report.staging(source) / "tiny.json")
+        target.touch()
+        return executed
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run_notebook", run_notebook)
+    whole = getattr(runner, fatal)
+    monkeypatch.setattr(runner, fatal, killed)
+    with pytest.raises(KeyboardInterrupt):
+        again(report, force=True)
+    monkeypatch.setattr(runner, fatal, whole)
+    load_payload(report.appendix / "tiny.json")
+    again(report)
+    assert len(ran) == 2
+    assert "up to date" in again(report)
 
 
 @pytest.mark.slow

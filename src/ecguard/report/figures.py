@@ -44,7 +44,7 @@ def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figur
 
 
 def _words(split: str) -> str:
-    return split.replace("_", " ")
+    return split.replace("_", "\n")
 
 
 def save_figure(figure: Figure, path: Path | str, alt: str) -> Path:
@@ -82,7 +82,6 @@ def _boxes(axes: Axes, groups: Mapping[str, ArrayLike], label: str) -> None:
         spread = 0.16 * np.sin(np.arange(numbers.size) * 2.399963)
         axes.plot(place + spread, numbers, "o", color=colour, markersize=3.5, alpha=0.6)
     axes.set_xticks(range(1, len(groups) + 1), [_words(name) for name in groups])
-    axes.tick_params(axis="x", labelrotation=15 if len(groups) > 2 else 0)
     axes.set_ylabel(label)
 
 
@@ -145,10 +144,10 @@ def trace_figure(
     axes.plot(
         time[~seen],
         samples[~seen],
-        "x",
+        "o",
         color=COLOURS[1],
+        markerfacecolor="none",
         markersize=3.5,
-        alpha=0.7,
         label="missing",
     )
     axes.set(xlabel="time / s", ylabel="current density / mA cm$^{-2}$", title=title)

@@ -57,6 +57,7 @@ def run_notebook(
             progress_bar=progress,
             cwd=str(folder),
             execution_timeout=CELL_TIMEOUT_S,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
         )
     except papermill.PapermillExecutionError as error:
         if error.ename == InputError.__name__:

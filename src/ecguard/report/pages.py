@@ -68,10 +68,15 @@ def interval_words(item: Claim) -> str:
     return f"{number(item.interval[0])} to {number(item.interval[1], item.unit)}"
 
 
-def claims_table(claims: Iterable[Claim]) -> str:
-    """Table of claims; each shows its verdict, and one that fails is shown failing."""
+def claims_table(claims: Iterable[Claim], notes: bool = True) -> str:
+    """Table of claims; each shows its verdict, and one that fails is shown failing.
+
+    Args:
+        claims: rows of the table.
+        notes: whether the notes of the claims follow their texts.
+    """
     rows = (
-        f"| {escape(f'{c.text} {c.note}'.strip())}<br>`{c.id}`, {c.seconds:.1f} s "
+        f"| {escape(f'{c.text} {c.note * notes}'.strip())}<br>`{c.id}`, {c.seconds:.1f} s "
         f"| {verdict_word(c.passed)} | {number(c.value, c.unit)} | {bound_words(c)} "
         f"| {interval_words(c)} | {'–' if c.n is None else c.n} |\n"
         for c in claims
@@ -102,7 +107,7 @@ def verdicts_page(claims: Sequence[Claim], descriptions: Mapping[str, str]) -> s
         notes = " ".join(dict.fromkeys(c.note for c in failing if c.note))
         parts.append(f"**Criterion {place}.** {text} {word} {escape(notes)}".rstrip() + "\n")
         if judged:
-            parts.append(claims_table(judged))
+            parts.append(claims_table(judged, notes=False))
         for figure in dict.fromkeys(c.figure for c in failing if c.figure in descriptions):
             alt = json.dumps(descriptions[figure], ensure_ascii=False)
             parts.append(f"```{{image}} /extra/appendix/{figure}\n:alt: {alt}\n```\n")
