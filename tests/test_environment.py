@@ -17,7 +17,7 @@ LOCK_LINE = re.compile(r"(?P<name>[a-z0-9-]+)(\[[a-z,-]+\])?==(?P<version>\S+) \
 HASH_LINE = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 STARTED_AS_PROGRAMS = {"ipykernel", "jupyter-book", "sphinx-mathjax-offline"}
 HOSTS = ("pypi" + ".org", "python" + "hosted.org", "anaconda" + ".org", "npm" + "js.org")
-MACHINE_PATH = re.compile(r"(?<![\w.<>/:-])/(home|root|work|tmp|opt|mnt|Users)/[\w.-]+")
+MACHINE_PATH = re.compile(r"(?<![\w.<>/:-])/(home|root|work|tmp|opt|mnt|Users)/[\w.-]{2,}")
 
 
 @pytest.fixture(scope="module")
