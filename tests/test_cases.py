@@ -74,6 +74,12 @@ def test_more_cases_than_rows_takes_all_and_says_so(chunk: Chunk) -> None:
     assert not draw_cases(chunk, CaseSettings(n_cases=ROWS), 8.0).notes
 
 
+def test_augmented_copies_are_counted(chunk: Chunk) -> None:
+    copied = dataclasses.replace(chunk, aug_id=np.ones(ROWS, np.int32))
+    notes = draw_cases(copied, CaseSettings(n_cases=2), 8.0).notes
+    assert notes == ("2 of 2 cases are augmented copies of other rows.",)
+
+
 def test_a_chunk_without_time_takes_the_duration_and_the_reference_cell(chunk: Chunk) -> None:
     found = draw_cases(timeless(chunk), CaseSettings(n_cases=2), 5.0)
     np.testing.assert_allclose(found.time_s[:, -1], 5.0)

@@ -115,6 +115,9 @@ def draw_cases(chunk: Chunk, settings: CaseSettings, duration_s: float) -> Cases
         notes.append(f"{settings.n_cases} cases were asked for; all {n} rows were taken.")
     rows = np.random.default_rng(settings.seed).choice(chunk.rows, size=n, replace=False)
     cases = chunk.take(rows)
+    copies = int((cases.aug_id > 0).sum())
+    if copies:
+        notes.append(f"{copies} of {n} cases are augmented copies of other rows.")
     for name in ("current_mA_cm2", "potential_V", "parameters"):
         if not np.isfinite(getattr(cases, name)).all():
             raise InputError(name, "NaN or infinite", "finite", "Remove the row from the chunk.")
