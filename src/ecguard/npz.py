@@ -25,7 +25,7 @@ def read_npz(name: str, path: Path | str) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(name, str(path), "the file does not exist", "Give the path of a file.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except ValueError as error:
         if "pickle" not in str(error):
@@ -58,7 +58,8 @@ def finite(name: str, path: Path | str, key: str, array: np.ndarray) -> np.ndarr
         raise InputError(
             f"{name}, key '{key}'", str(path), f"its dtype is {array.dtype}", "Save numbers."
         )
-    single = array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        single = array.astype(np.float32)
     bad = int(single.size - np.isfinite(single).sum())
     if bad:
         raise InputError(
