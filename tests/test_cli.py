@@ -65,6 +65,38 @@ def test_family_of_nothing_is_refused(tmp_path, capsys, arguments):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("n_update=3", "n_update "),
+        ("seed", "--set"),
+        ("seed=x", "seed"),
+        ("averaging=1", "averaging"),
+    ],
+)
+def test_training_rejects_its_settings_before_any_work(tmp_path, capsys, setting, words):
+    (line,) = lines_of(capsys, ["train", str(tmp_path / "new"), "--set", setting])
+    assert words in line
+    assert not (tmp_path / "new").exists()
+
+
+def test_training_gets_settings_and_command(tmp_path, monkeypatch, capsys):
+    from ecguard.surrogate import training
+
+    asked = {}
+
+    def train(out_dir, settings, *, command):
+        asked.update(out_dir=out_dir, settings=settings, command=command)
+        return {"held_out": {"median_nrmse": 0.031}}
+
+    monkeypatch.setattr(training, "train", train)
+    arguments = ["train", str(tmp_path), "--set", "n_updates=2", "--set", "learning_rate=1e-3"]
+    assert cli.main(arguments) == 0
+    assert asked["settings"] == training.TrainingSettings(n_updates=2, learning_rate=1e-3)
+    assert asked["command"] == "ecguard train --set n_updates=2 --set learning_rate=1e-3"
+    assert "0.0310" in capsys.readouterr().out
+
+
 def test_folder_without_a_checkout_is_refused(tmp_path, capsys):
     (line,) = lines_of(capsys, ["report", "--root", str(tmp_path)])
     assert "--root" in line

@@ -59,6 +59,22 @@ def parser() -> argparse.ArgumentParser:
     family.add_argument("--rows", type=int, default=1024, help="cases in a chunk (1024)")
     family.add_argument("--seed", type=int, default=0, help="seed of chunk 0, +1 for each next (0)")
 
+    train = commands.add_parser(
+        "train",
+        help="train the surrogate of the built-in family",
+        description="Train the surrogate of the built-in family. The defaults make the built-in "
+        "checkpoint. A run that was stopped goes on when the same command is given again.",
+    )
+    train.set_defaults(command=run_train)
+    train.add_argument("out_dir", help="folder for checkpoint, normalizers, metadata and record")
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting other than the default, such as seed=1 or n_updates=2000",
+    )
+
     notebooks = commands.add_parser("notebooks", help="keep the source notebooks")
     actions = notebooks.add_subparsers(required=True, metavar="ACTION")
     refresh = actions.add_parser("refresh", help="store the outputs of the checked cells anew")
@@ -115,12 +131,19 @@ def given_texts(options: argparse.Namespace) -> list[tuple[str, str]]:
         (name, getattr(options, name)) for name in ("checkpoint", "dataset_chunk", "duration_s")
     ]
     texts = [(name, text) for name, text in named if text is not None]
-    for item in options.parameter:
-        name, sign, text = item.partition("=")
-        if not sign:
-            raise InputError("--parameter", item, "NAME=VALUE", "Write for example n_cases=12.")
-        texts.append((name, text))
-    return texts
+    return texts + split_pairs("--parameter", options.parameter)
+
+
+def split_pairs(option: str, pairs: Sequence[str]) -> list[tuple[str, str]]:
+    """Names and texts of NAME=VALUE.
+
+    Raises:
+        InputError: one has no equals sign.
+    """
+    for pair in pairs:
+        if "=" not in pair:
+            raise InputError(option, pair, "NAME=VALUE", "Write for example seed=1.")
+    return [(pair.partition("=")[0], pair.partition("=")[2]) for pair in pairs]
 
 
 def run_family(options: argparse.Namespace) -> int:
@@ -136,6 +159,28 @@ def run_family(options: argparse.Namespace) -> int:
         chunk = draw(options.seed + number, options.rows)
         save_chunk(Path(options.out_dir) / f"chunk_{number}.npz", chunk)
     say(f"{options.chunks * options.rows} cases in {options.out_dir}")
+    return 0
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """`ecguard train`."""
+    from dataclasses import fields
+
+    from ecguard.report.parameters import check_writable, parse
+    from ecguard.surrogate.training import TRAINING_FILE, TrainingSettings, train
+
+    kinds = {field.name: getattr(field.type, "__name__", "") for field in fields(TrainingSettings)}
+    values: dict[str, Any] = {}
+    for name, text in split_pairs("--set", options.set):
+        if name not in kinds:
+            raise InputError(name, text, f"one of {', '.join(kinds)}", "Check its spelling.")
+        values[name] = parse(name, text, kinds[name])
+    settings = TrainingSettings(**values)
+    check_writable(options.out_dir)
+    command = " ".join(["ecguard train", *(f"--set {pair}" for pair in options.set)])
+    record = train(options.out_dir, settings, command=command)
+    say(f"held-out median NRMSE {record['held_out']['median_nrmse']:.4f}")
+    say(f"See {Path(options.out_dir) / TRAINING_FILE}")
     return 0
 
 
