@@ -97,6 +97,11 @@ def test_links_inside_the_report_lead_somewhere(pages):
     assert dead == []
 
 
+def test_tables_are_tables(pages):
+    raw = re.compile(r"\|\s*:?(-{3,}|—)-*:?\s*\|")
+    assert [path.name for path in pages if raw.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_images_say_what_they_show(pages):
     assert [(path.name, image) for path, page in pages.items() for image in page.mute_images] == []
 
