@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -52,10 +53,10 @@ def small_meta() -> Callable[..., SurrogateMeta]:
         depth: int = 2,
         context_names: tuple[str, ...] = (),
         param_mask_features: bool = False,
-        **changes: object,
+        **changes: Any,
     ) -> SurrogateMeta:
         core = 10 + len(context_names)
-        settings = {
+        settings: dict[str, Any] = {
             "max_species": 1,
             "nx": 2,
             "target_len": length,
@@ -91,7 +92,7 @@ def small_surrogate(small_meta: Callable[..., SurrogateMeta]) -> Callable[..., S
     """Makes an untrained surrogate; keywords as for `small_meta`."""
 
     @cache
-    def make(seed: int = 0, **changes: object) -> Surrogate:
+    def make(seed: int = 0, **changes: Any) -> Surrogate:
         meta = small_meta(**changes)
         rng = np.random.default_rng(seed)
         sizes = {"x": meta.state_dim, "e": meta.target_len, "p": meta.phys_dim_core}
@@ -147,7 +148,7 @@ def compilations() -> Callable[[Callable[[], object]], int]:
     def count(run: Callable[[], object]) -> int:
         events: list[str] = []
 
-        def listen(event: str, _: float, **__: object) -> None:
+        def listen(event: str, duration_secs: float, **_: str | int) -> None:  # noqa: ARG001
             events.append(event)
 
         jax.monitoring.register_event_duration_secs_listener(listen)

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from ecguard.errors import InputError
 from ecguard.surrogate import Surrogate
@@ -245,7 +245,7 @@ def _infer_block(
     settings: CrossEntropySettings,
 ) -> Posterior:
     E_V, current, observed = jnp.asarray(E_V), jnp.asarray(current), jnp.asarray(observed)
-    known_values = jnp.asarray(known_values)
+    known_values, is_known = jnp.asarray(known_values), jnp.asarray(known)
     n, length = E_V.shape
     core = known_values.shape[1]
     n_particles, n_mc = settings.n_particles, settings.n_mc
@@ -277,7 +277,7 @@ def _infer_block(
         particles = last.mean[:, None] + last.std[:, None] * noise
         particles = jnp.clip(particles, -settings.clip, settings.clip)
         particles = jnp.clip(particles, lower, upper)
-        particles = jnp.where(known, known_std[:, None], particles)
+        particles = jnp.where(is_known, known_std[:, None], particles)
         currents = draw_currents(particles, case_keys[:, 1])
         log_likelihood = _log_likelihood(currents, current, observed, settings)
         return _update(particles, currents, log_likelihood, settings)
@@ -294,8 +294,8 @@ def _infer_block(
     return Posterior(
         particles=end.particles,
         log_weights=end.log_weights,
-        mean=jnp.where(known, known_std, end.mean),
-        std=jnp.where(known, 0.0, end.std),
+        mean=jnp.where(is_known, known_std, end.mean),
+        std=jnp.where(is_known, 0.0, end.std),
         predictive_mean=predictive_mean,
         predictive_std=predictive_std,
     )

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from ecguard.errors import InputError
 from ecguard.files import write_atomic, write_text
@@ -54,10 +54,10 @@ class Surrogate(eqx.Module):
 
     def compose(
         self,
-        parameters: Array,
-        task_id: Array,
-        stage_id: Array,
-        context: Array | None = None,
+        parameters: ArrayLike,
+        task_id: ArrayLike,
+        stage_id: ArrayLike,
+        context: ArrayLike | None = None,
     ) -> Array:
         """Core parameter rows: parameters, task one-hot, stage one-hot, context.
 
@@ -70,12 +70,12 @@ class Surrogate(eqx.Module):
             InputError: a shape or a label does not fit the metadata.
         """
         meta = self.meta
-        parameters = jnp.asarray(parameters, jnp.float32)
-        n = parameters.shape[0]
-        context = jnp.zeros((n, 0)) if context is None else jnp.asarray(context, jnp.float32)
-        _check_shape("parameters", parameters, (n, meta.phys_dim_base))
-        _check_shape("context", context, (n, len(meta.context_names)))
-        columns = [parameters]
+        physical = jnp.asarray(parameters, jnp.float32)
+        n = physical.shape[0] if physical.ndim else 0
+        known = jnp.zeros((n, 0)) if context is None else jnp.asarray(context, jnp.float32)
+        _check_shape("parameters", physical, (n, meta.phys_dim_base))
+        _check_shape("context", known, (n, len(meta.context_names)))
+        columns = [physical]
         for name, ids, size in (
             ("task_id", np.asarray(task_id), meta.n_tasks),
             ("stage_id", np.asarray(stage_id), meta.n_stages),
@@ -89,7 +89,7 @@ class Surrogate(eqx.Module):
                     "Use a surrogate and a chunk that share their vocabulary.",
                 )
             columns.append(jax.nn.one_hot(ids, size, dtype=jnp.float32))
-        return jnp.concatenate([*columns, context], axis=-1)
+        return jnp.concatenate([*columns, known], axis=-1)
 
     def standardise(self, core: Array) -> Array:
         """Core parameters from raw to standardised units."""
@@ -105,7 +105,7 @@ class Surrogate(eqx.Module):
             return core
         return jnp.concatenate([core, jnp.ones_like(core)], axis=-1)
 
-    def signal(self, E_V: Array, mask: Array | None = None) -> Array:
+    def signal(self, E_V: Array, mask: ArrayLike | None = None) -> Array:
         """The standardised signal [n, channels, L].
 
         Args:
@@ -119,7 +119,7 @@ class Surrogate(eqx.Module):
         shown = jnp.ones_like(E_std) if mask is None else jnp.asarray(mask, E_std.dtype)
         return jnp.stack([E_std * shown, shown], axis=1)
 
-    def encode(self, E_V: Array, mask: Array | None = None) -> Array:
+    def encode(self, E_V: Array, mask: ArrayLike | None = None) -> Array:
         """Encodings of potentials [n, L], one for each trace."""
         return jax.vmap(self.network.encode_signal)(self.signal(E_V, mask))
 
@@ -144,11 +144,11 @@ class Surrogate(eqx.Module):
 
     def sample_current(
         self,
-        x0: Array,
-        E_V: Array,
-        params_core: Array,
+        x0: ArrayLike,
+        E_V: ArrayLike,
+        params_core: ArrayLike,
         n_steps: int,
-        mask: Array | None = None,
+        mask: ArrayLike | None = None,
     ) -> Array:
         """Current densities, mA/cm^2 [n, L], by Euler steps from t = 0 to 1.
 
@@ -176,8 +176,8 @@ class Surrogate(eqx.Module):
             _check_shape("mask", mask, (n, meta.target_len))
         if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
             raise InputError("n_steps", n_steps, "a whole number >= 1", "Ask for 60, say.")
-        x0, E_V, params_core = (jnp.asarray(value, jnp.float32) for value in (x0, E_V, params_core))
-        return _sample_current(self, x0, E_V, params_core, n_steps, mask)
+        start, E, core = (jnp.asarray(value, jnp.float32) for value in (x0, E_V, params_core))
+        return _sample_current(self, start, E, core, n_steps, mask)
 
 
 @eqx.filter_jit
@@ -187,7 +187,7 @@ def _sample_current(
     E_V: Array,
     params_core: Array,
     n_steps: int,
-    mask: Array | None,
+    mask: ArrayLike | None,
 ) -> Array:
     drive = Drive.of(surrogate.network)
     features = surrogate.parameter_features(surrogate.standardise(params_core))
