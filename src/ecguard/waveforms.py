@@ -16,8 +16,9 @@ def cyclic(
 ) -> Waveform:
     """One cycle from `E_start_V` to `E_vertex_V` and back; an odd `samples` hits the vertex."""
     start, vertex, rate = _columns(E_start_V, E_vertex_V, scan_rate_V_s)
+    _positive("scan_rate_V_s", rate)
+    _positive("the potential window", np.abs(vertex - start))
     duration = 2 * np.abs(vertex - start) / rate
-    _positive("scan rate times window", duration)
     phase = _grid(samples)
     return _waveform(duration * phase, start + (vertex - start) * (1 - np.abs(2 * phase - 1)))
 

@@ -1,0 +1,202 @@
+"""The simulator against closed forms, scaling laws and bad input."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ecguard import Cell, Couples, Fouling, InputError, Waveform, simulate, simulate_batch
+from ecguard.simulate import _march
+from ecguard.waveforms import cyclic, square_wave
+
+IDEAL = Cell(Ru_ohm=0.0, Cdl_F=0.0)
+AREA = 0.01
+
+
+def couple(**changes: float) -> Couples:
+    values = {
+        "D_ox": 1e-5,
+        "D_red": 1e-5,
+        "C_ox": 1.0,
+        "C_red": 0.0,
+        "E0": 0.0,
+        "k0": 1e-2,
+        "alpha": 0.5,
+    }
+    return Couples(**{name: np.array([v]) for name, v in (values | changes).items()})
+
+
+def current(*arguments: object) -> np.ndarray:
+    return np.asarray(simulate(*arguments).current_density_mA_cm2, float)  # type: ignore[arg-type]
+
+
+def stack(count: int, *parts: object) -> list[object]:
+    return [jax.tree.map(lambda leaf: np.stack([np.asarray(leaf)] * count), part) for part in parts]
+
+
+def test_a_double_layer_charges_through_the_resistance_on_a_ramp() -> None:
+    Ru, Cdl, rate = 2000.0, 1e-6, 1.0
+    time = np.linspace(0.0, 0.02, 2001)
+    got = current(Waveform(time, rate * time), couple(C_ox=0.0), Cell(AREA, Ru, Cdl))
+    expected = 1e3 * Cdl / AREA * rate * (1 - np.exp(-time / (Ru * Cdl)))
+    assert np.max(np.abs(got - expected)) < 2e-4 * expected[-1]
+
+
+def test_a_double_layer_charges_through_the_resistance_after_a_step() -> None:
+    Ru, Cdl = 2000.0, 1e-6
+    time = np.linspace(0.0, 0.02, 2001)
+    step = np.where(time > 0, 0.1, 0.0)
+    got = current(Waveform(time, step), couple(C_ox=0.0), Cell(AREA, Ru, Cdl))[1:]
+    expected = 1e3 * 0.1 / (Ru * AREA) * np.exp(-time[1:] / (Ru * Cdl))
+    assert np.max(np.abs(got - expected)) < 4e-3 * expected[0]
+
+
+def test_large_steps_over_a_stiff_double_layer_do_not_ring() -> None:
+    time = np.linspace(0.0, 2.0, 101)
+    tail = current(Waveform(time, 0.1 * time), couple(C_ox=0.0), Cell(AREA, 100.0, 2e-7))[4:]
+    assert np.ptp(tail) < 1e-4 * tail[-1]
+
+
+def test_ohmic_drop_obeys_ohms_law() -> None:
+    cell = Cell(AREA, 5000.0, 0.0)
+    trace = simulate(cyclic(0.4, -0.4, 0.5, 801), couple(k0=1.0), cell)
+    drop = np.asarray(trace.E_V - trace.interface_V, float)[1:]
+    expected = 5000.0 * AREA * 1e-3 * np.asarray(trace.current_density_mA_cm2, float)[1:]
+    assert np.max(np.abs(drop)) > 0.02
+    assert np.max(np.abs(drop - expected)) < 2e-5
+
+
+def test_current_is_linear_in_concentration_without_resistance() -> None:
+    waveform = cyclic(0.4, -0.4, 0.1, 401)
+    once, thrice = (current(waveform, couple(C_ox=C), IDEAL) for C in (1.0, 3.0))
+    assert np.allclose(3 * once, thrice, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 50.0])
+def test_faster_scans_scale_by_the_square_root(factor: float) -> None:
+    slow = current(cyclic(0.4, -0.4, 0.1, 401), couple(k0=3e-3), IDEAL)
+    k0 = 3e-3 * np.sqrt(factor)
+    fast = current(cyclic(0.4, -0.4, 0.1 * factor, 401), couple(k0=k0), IDEAL)
+    assert np.allclose(fast, slow * np.sqrt(factor), rtol=1e-4, atol=1e-4 * np.ptp(fast))
+
+
+def test_an_uneven_grid_agrees_with_an_even_one() -> None:
+    even = cyclic(0.4, -0.4, 0.1, 1601)
+    keep = np.union1d(np.arange(0, 1601, 4), np.arange(402, 602))
+    uneven = Waveform(even.t_s[keep], even.E_V[keep])
+    cell = Cell(AREA, 500.0, 2e-7)
+    difference = current(uneven, couple(), cell) - current(even, couple(), cell)[keep]
+    away_from_vertex = np.abs(keep - 800) > 8  # charging reverses there within a coarse step
+    assert np.max(np.abs(difference[away_from_vertex])) < 3e-4 * 0.5
+
+
+def test_surface_balance_conserves_mass_over_a_cycle_and_rest() -> None:
+    cycle = cyclic(0.4, -0.4, 1.0, 801)
+    trace = simulate(cycle, couple(k0=1.0), IDEAL)
+    passed = np.sum(np.asarray(trace.mean_flux, float)[1:, 0]) * (cycle.t_s[1] - cycle.t_s[0])
+    charge = np.trapezoid(np.asarray(trace.current_density_mA_cm2, float), cycle.t_s)
+    assert charge * 1e-3 / 96485.33212 == pytest.approx(-passed, rel=2e-3)
+
+
+def test_a_batch_equals_its_traces_one_by_one() -> None:
+    waveform, fouling = cyclic(0.4, -0.4, 0.1, 301), Fouling()
+    cells = [Cell(AREA, Ru, 2e-7) for Ru in (0.0, 100.0, 1e5)]
+    batch = jax.tree.map(lambda *leaves: np.stack(leaves), *cells)
+    together = simulate_batch(*stack(3, waveform, couple()), batch, *stack(3, fouling))  # type: ignore[arg-type, misc]
+    for row, cell in enumerate(cells):
+        alone = simulate(waveform, couple(), cell, fouling)
+        # a batch stops its root search when its slowest trace has converged
+        assert np.allclose(
+            together.current_density_mA_cm2[row],
+            alone.current_density_mA_cm2,
+            atol=2e-5 * np.ptp(alone.current_density_mA_cm2),
+        )
+
+
+def test_new_values_compile_nothing() -> None:
+    waveform = cyclic(0.4, -0.4, 0.1, 77)
+    simulate(waveform, couple(), Cell())
+    before = _march._cache_size()
+    simulate(cyclic(0.3, -0.5, 3.0, 77), couple(k0=1e-4, C_red=2.0), Cell(Ru_ohm=0.0))
+    assert _march._cache_size() == before
+
+
+def test_gradients_agree_with_finite_differences() -> None:
+    with jax.enable_x64(True):
+        waveform = jax.tree.map(jnp.asarray, cyclic(0.3, -0.3, 0.2, 201))
+        leaves, tree = jax.tree.flatten(
+            (couple(k0=3e-3, C_red=0.5), Cell(AREA, 500.0, 2e-7), Fouling(0.3))
+        )
+        values = jnp.asarray([float(np.ravel(leaf)[0]) for leaf in leaves])
+
+        def misfit(values: jax.Array) -> jax.Array:
+            new = [jnp.full(np.shape(leaf), v) for leaf, v in zip(leaves, values, strict=True)]
+            couples, cell, fouling = jax.tree.unflatten(tree, new)
+            trace = simulate(waveform, couples, cell, fouling)
+            return jnp.sum(jnp.sin(7.0 * waveform.E_V) * trace.current_density_mA_cm2)
+
+        gradient = jax.grad(misfit)(values)
+        for k, value in enumerate(values):
+            step = 1e-4 * max(abs(float(value)), 1e-3 if value == 0 else 0.0)
+            shift = jnp.zeros_like(values).at[k].set(step)
+            central = (misfit(values + shift) - misfit(values - shift)) / (2 * step)
+            assert gradient[k] == pytest.approx(float(central), rel=2e-5, abs=1e-9), k
+
+
+def test_extreme_parameters_stay_finite_and_physical() -> None:
+    waveform = cyclic(0.8, -0.8, 1.0, 201)
+    spiked = Waveform(waveform.t_s, waveform.E_V + np.where(np.arange(201) == 60, 1.5, 0.0))
+    for k0 in (1e-9, 1e-3, 100.0):
+        for Ru in (0.0, 100.0, 1e6):
+            for C_ox in (0.0, 50.0):
+                trace = simulate(spiked, couple(k0=k0, C_ox=C_ox, C_red=1.0), Cell(AREA, Ru, 1e-6))
+                assert np.all(np.isfinite(trace.current_density_mA_cm2)), (k0, Ru, C_ox)
+
+
+def test_square_wave_jumps_give_cottrell_like_pulses() -> None:
+    trace = simulate(square_wave(0.3, -0.005, 0.025, 25.0, 2001, 16), couple(k0=1.0), IDEAL)
+    pulses = np.asarray(trace.current_density_mA_cm2)[1:].reshape(-1, 8)
+    middle = pulses[60 * 2]  # near the half-wave potential, forward
+    assert np.all(np.diff(middle[1:]) > 0)
+    assert middle[1] < middle[-1] < 0
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda w: Waveform(w.t_s[::-1], w.E_V), "t_s"),
+        (lambda w: Waveform(w.t_s * 0, w.E_V), "t_s"),
+        (lambda w: Waveform(w.t_s, w.E_V * np.nan), "E_V"),
+        (lambda w: Waveform(w.t_s, w.E_V * 1e3), "E_V"),
+        (lambda w: Waveform(w.t_s[:-1], w.E_V), "Waveform"),
+        (lambda w: Waveform(w.t_s[:1], w.E_V[:1]), "Waveform"),
+        (lambda w: Waveform(w.t_s[:0], w.E_V[:0]), "t_s"),
+    ],
+)
+def test_a_bad_waveform_is_refused_by_name(change: object, name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        simulate(change(cyclic(0.4, -0.4, 0.1, 51)), couple(), Cell())  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("couples", "cell", "fouling", "name"),
+    [
+        (couple(D_ox=-1e-5), Cell(), None, "D_ox"),
+        (couple(C_ox=np.nan), Cell(), None, "C_ox"),
+        (couple(alpha=1.5), Cell(), None, "alpha"),
+        (couple(), Cell(Ru_ohm=-1.0), None, "Ru_ohm"),
+        (couple(), Cell(temperature_K=25.0), None, "temperature_K"),
+        (couple(), Cell(), Fouling(initial_theta=1.2), "initial_theta"),
+    ],
+)
+def test_a_bad_electrode_is_refused_by_name(
+    couples: Couples, cell: Cell, fouling: Fouling | None, name: str
+) -> None:
+    with pytest.raises(InputError, match=name):
+        simulate(cyclic(0.4, -0.4, 0.1, 51), couples, cell, fouling)
+
+
+def test_couples_of_different_lengths_are_refused() -> None:
+    couples = Couples(*[np.ones(2) * 1e-3] * 6, np.full(1, 0.5))
+    with pytest.raises(InputError, match="alpha"):
+        simulate(cyclic(0.4, -0.4, 0.1, 51), couples, Cell())
