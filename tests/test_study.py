@@ -151,6 +151,7 @@ def test_a_control_like_the_stress_split_is_confounded() -> None:
     generator = np.random.default_rng(0)
     clean, low = generator.uniform(70, 90, 100), generator.uniform(20, 50, 100)
     fair = scored(clean, low, generator.permutation(clean))
+    assert _separation(fair, 200).score_change.value == pytest.approx(low.mean() - clean.mean())
     unfair = scored(clean, low, low - 1.0)
     held_out, certified = _held_out(fair)
     assert _confounded_because(_separation(fair, 200), held_out) == ""

@@ -139,13 +139,13 @@ class Separation:
         stress_vs_in_distribution: area under the ROC curve, what the reference measures.
         stress_vs_control: the same with everything but the fouling matched.
         control_vs_in_distribution: 0.5 unless the score tells simulators apart.
-        score_lost_to_fouling: mean score of the control less that of its stress trace.
+        score_change: mean score of the stress traces less that of their controls.
     """
 
     stress_vs_in_distribution: Interval
     stress_vs_control: Interval
     control_vs_in_distribution: Interval
-    score_lost_to_fouling: Interval
+    score_change: Interval
 
 
 @dataclass(frozen=True)
@@ -447,8 +447,8 @@ def _separation(diagnostics: Mapping[str, CaseDiagnostics], resamples: int) -> S
         area(STRESS, CONTROL),
         area(CONTROL, CLEAN),
         difference_interval(
-            diagnostics[CONTROL].reliability_score,
             diagnostics[STRESS].reliability_score,
+            diagnostics[CONTROL].reliability_score,
             resamples=resamples,
         ),
     )

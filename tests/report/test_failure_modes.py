@@ -40,7 +40,7 @@ def result() -> StudyResult:
         held_out=held_out(RULE, 95, 3),
         certified=held_out(FittedGuardrail(42.5, 2, 100, 0.05, 0.1), 98, 3),
         certified_min_cases=89,
-        separation=Separation(above, above, even, Interval(20.0, 15.0, 25.0, N)),
+        separation=Separation(above, above, even, Interval(-20.0, -25.0, -15.0, N)),
         confounded=False,
         confounded_because="",
         failures=(trace, trace),
@@ -122,6 +122,7 @@ def test_traces_count_only_when_their_figures_exist(chapter: Chapter, result: St
 def test_tables_show_each_split_and_rule(chapter: Chapter, result: StudyResult) -> None:
     splits = failure_modes.split_table(result).data
     assert "| control clean | 200 | 60.00 |" in splits
+    assert "changes by -20.0 points on average (interval -25.0 to -15.0, 200 cases)" in splits
     rules = failure_modes.rules_table(result).data
     assert "| certified rule | 100 | 100 | 98% (93% to 100%) |" in rules
     assert "On the 200 cases" in rules

@@ -37,7 +37,7 @@ def facts(inputs: StudyInput, result: StudyResult) -> Markdown:
 
 
 def split_table(result: StudyResult) -> Markdown:
-    """Means of each split."""
+    """Means of each split, and how fouling changes the score of a trace."""
     columns = {
         "score": "reliability_score_mean",
         "reference's score": "reference_score_mean",
@@ -45,19 +45,20 @@ def split_table(result: StudyResult) -> Markdown:
         "trace error": "pred_nrmse_mean",
         "calibration error": "pred_calibration_error_mean",
     }
-    return Markdown(
-        table(
-            ["split", "cases", *columns],
-            (
-                [
-                    row["split"].replace("_", " "),
-                    row["n_cases"],
-                    *(f"{row[name]:.2f}" for name in columns.values()),
-                ]
-                for row in result.split_summary()
-            ),
-        )
+    rows = (
+        [
+            row["split"].replace("_", " "),
+            row["n_cases"],
+            *(f"{row[c]:.2f}" for c in columns.values()),
+        ]
+        for row in result.split_summary()
     )
+    change = result.separation.score_change
+    sentence = (
+        f"From a control to its fouled trace the score changes by {change.value:+.1f} points on "
+        f"average (interval {change.low:+.1f} to {change.high:+.1f}, {change.n} cases)."
+    )
+    return Markdown(f"{table(['split', 'cases', *columns], rows)}\n{sentence}")
 
 
 def rules_table(result: StudyResult) -> Markdown:
