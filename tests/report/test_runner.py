@@ -249,6 +249,7 @@ def test_file_that_no_chapter_owns_leaves_the_appendix(report):
 def test_book_with_a_warning_fails_and_the_site_before_it_stays(report):
     (report.book / "index.md").write_text("# Tiny\n\n[nowhere](nowhere.md)\n")
     before = sha256(report.index)
-    with pytest.raises(runner.BookError, match="nowhere"):
+    with pytest.raises(runner.BookError, match="nowhere") as caught:
         again(report)
+    assert "\x1b" not in str(caught.value)
     assert sha256(report.index) == before

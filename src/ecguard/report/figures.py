@@ -196,14 +196,14 @@ def groups_figure(
         bound: drawn as a dashed line when given.
         log: whether the axis is logarithmic.
     """
-    figure, grid = _figure(1, 1, max(4.5, 1.5 * len(groups)), 4.0)
+    figure, grid = _figure(1, 1, max(6.0, 1.5 * len(groups)), 4.0)
     axes = grid[0, 0]
     _boxes(axes, groups, label)
     if log:
         axes.set_yscale("log")
     if bound is not None:
         axes.axhline(bound, color="black", linestyle="--", label=f"bound {bound:g}")
-        axes.legend()
+        figure.legend(loc="outside upper right")
     return figure
 
 

@@ -93,8 +93,6 @@ def counts(claims: Sequence[Claim]) -> str:
 def verdicts_page(claims: Sequence[Claim], descriptions: Mapping[str, str]) -> str:
     """The three criteria as computed verdicts, to be included in the landing page.
 
-    A criterion that fails shows the figures of the claims that fail.
-
     Args:
         claims: all claims.
         descriptions: alternative text of the appendix's figures by file name.
@@ -108,7 +106,7 @@ def verdicts_page(claims: Sequence[Claim], descriptions: Mapping[str, str]) -> s
         parts.append(f"**Criterion {place}.** {text} {word} {escape(notes)}".rstrip() + "\n")
         if judged:
             parts.append(claims_table(judged, notes=False))
-        for figure in dict.fromkeys(c.figure for c in failing if c.figure in descriptions):
+        for figure in dict.fromkeys(c.figure for c in judged if c.figure in descriptions):
             alt = json.dumps(descriptions[figure], ensure_ascii=False)
             parts.append(f"```{{image}} /extra/appendix/{figure}\n:alt: {alt}\n```\n")
     parts.append(f"{counts(claims)}\n")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from ecguard.report.payload import encode, load_payload, plain, validate
 from ecguard.report.provenance import versions
 
 PUBLISHED = (".json", ".png")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class BookError(RuntimeError):
@@ -290,7 +292,8 @@ def build_book(run: Run) -> None:
     command += ["-W", "-n", "--keep-going", "--all"]
     done = subprocess.run(command, cwd=layout.root, capture_output=True, text=True)
     if done.returncode != 0:
-        raise BookError(f"the book did not build cleanly:\n{done.stdout}\n{done.stderr}")
+        said = COLOUR.sub("", done.stderr or done.stdout)
+        raise BookError(f"the book did not build cleanly:\n{said}")
     layout.book_stamp.unlink(missing_ok=True)
     shutil.rmtree(layout.html, ignore_errors=True)
     (layout.book_work / "_build" / "html").replace(layout.html)
