@@ -240,4 +240,5 @@ def _profile_kernel(samples: int) -> NDArray[np.float64]:
 def _log_uniform(
     rng: np.random.Generator, bounds: tuple[float, float], shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    return np.exp(rng.uniform(*np.log(bounds), shape))
+    low, high = np.log(bounds)
+    return np.exp(rng.uniform(low, high, shape))

@@ -1,9 +1,10 @@
 """Fouling of the electrode: coverage kinetics, and what coverage does to the cell."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
 
 class Fouling(eqx.Module):
@@ -17,20 +18,20 @@ class Fouling(eqx.Module):
     Every leaf is a scalar, or [batch] in `simulate_batch`.
     """
 
-    initial_theta: ArrayLike = 0.78  # 0..1
-    k_ads: ArrayLike = 4200.0  # cm^3 mol^-1 s^-1
-    k_des: ArrayLike = 8e-5  # s^-1
-    k_clean: ArrayLike = 0.02  # s^-1
-    k_reaction: ArrayLike = 0.004  # cm^2 A^-1 s^-1
-    Rfilm_theta_max_ohm: ArrayLike = 1800.0  # ohm, film resistance at theta = 1
-    cdl_theta_fraction: ArrayLike = 0.82  # share of the double layer lost at theta = 1
-    area_floor_fraction: ArrayLike = 0.09  # open area left at theta = 1
-    k0_theta_coeff: ArrayLike = 2.8  # k0 falls by exp(-coeff theta)
-    film_exponent: ArrayLike = 1.2
-    area_exponent: ArrayLike = 1.0
-    cdl_floor_fraction: ArrayLike = 0.25  # of the clean double layer
-    adsorption_mol_cm2: ArrayLike = 2e-9  # charge passed by adsorption, mol cm^-2
-    clean_above_V: ArrayLike = 0.75  # V
+    initial_theta: Any = 0.78  # 0..1
+    k_ads: Any = 4200.0  # cm^3 mol^-1 s^-1
+    k_des: Any = 8e-5  # s^-1
+    k_clean: Any = 0.02  # s^-1
+    k_reaction: Any = 0.004  # cm^2 A^-1 s^-1
+    Rfilm_theta_max_ohm: Any = 1800.0  # ohm, film resistance at theta = 1
+    cdl_theta_fraction: Any = 0.82  # share of the double layer lost at theta = 1
+    area_floor_fraction: Any = 0.09  # open area left at theta = 1
+    k0_theta_coeff: Any = 2.8  # k0 falls by exp(-coeff theta)
+    film_exponent: Any = 1.2
+    area_exponent: Any = 1.0
+    cdl_floor_fraction: Any = 0.25  # of the clean double layer
+    adsorption_mol_cm2: Any = 2e-9  # charge passed by adsorption, mol cm^-2
+    clean_above_V: Any = 0.75  # V
 
     def relaxation(self, c_s: Array, j_F: Array, E_V: Array) -> tuple[Array, Array]:
         """Gain and loss rate (1/s) of d theta/dt = gain (1 - theta) - loss theta."""

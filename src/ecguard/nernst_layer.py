@@ -8,6 +8,7 @@ its own that a network can learn in. It holds no history: shape is left to the n
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from ecguard.parameters import decode_parameters
 from ecguard.simulate import FARADAY, GAS_CONSTANT, kinetics_of, potential_jumps, reduction_flux
@@ -19,7 +20,7 @@ TYPICAL_CDL_F_CM2 = 2e-5
 TEMPERATURE_K = 298.15
 
 
-def current_scale(E_V: Array, parameters: Array, duration_s: Array) -> Array:
+def current_scale(E_V: ArrayLike, parameters: ArrayLike, duration_s: ArrayLike) -> Array:
     """Largest current density of the Nernst layer over a waveform, plus its charging current.
 
     Args:
@@ -30,6 +31,7 @@ def current_scale(E_V: Array, parameters: Array, duration_s: Array) -> Array:
     Returns:
         A positive scalar, mA/cm^2.
     """
+    E_V = jnp.asarray(E_V)
     kinetics = jax.tree.map(lambda leaf: leaf[:, None], kinetics_of(decode_parameters(parameters)))
     inverse_thermal = FARADAY / (GAS_CONSTANT * TEMPERATURE_K)
     layer = jnp.sqrt(LAYER_TIME_FRACTION * duration_s)

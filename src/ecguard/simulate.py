@@ -13,7 +13,7 @@ and charge balance, Cdl dE_i/dt + (E_i - E)/R - F A sum f(E_i) = 0, one monotone
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -68,8 +68,8 @@ _FOULING_RANGES = {
 class Waveform(eqx.Module):
     """Applied potential `E_V` at increasing times `t_s`, each [L] (V, s)."""
 
-    t_s: ArrayLike
-    E_V: ArrayLike
+    t_s: Any
+    E_V: Any
 
 
 class Couples(eqx.Module):
@@ -78,13 +78,13 @@ class Couples(eqx.Module):
     `alpha` belongs to the reduction. One electron each. An absent couple has C = 0.
     """
 
-    D_ox: ArrayLike
-    D_red: ArrayLike
-    C_ox: ArrayLike
-    C_red: ArrayLike
-    E0: ArrayLike
-    k0: ArrayLike
-    alpha: ArrayLike
+    D_ox: Any
+    D_red: Any
+    C_ox: Any
+    C_red: Any
+    E0: Any
+    k0: Any
+    alpha: Any
 
 
 class Cell(eqx.Module):
@@ -93,10 +93,10 @@ class Cell(eqx.Module):
     `Ru_ohm = 0` and `Cdl_F = 0` are valid.
     """
 
-    area_cm2: ArrayLike = 0.01
-    Ru_ohm: ArrayLike = 100.0
-    Cdl_F: ArrayLike = 2e-7
-    temperature_K: ArrayLike = 298.15
+    area_cm2: Any = 0.01
+    Ru_ohm: Any = 100.0
+    Cdl_F: Any = 2e-7
+    temperature_K: Any = 298.15
 
 
 class Trace(eqx.Module):
@@ -196,12 +196,12 @@ def kinetics_of(couples: Couples) -> Kinetics:
 
 
 def reduction_flux(
-    E_V: ArrayLike,
+    E_V: Array,
     kinetics: Kinetics,
-    past: ArrayLike,
-    weight: ArrayLike,
-    jump: ArrayLike,
-    inverse_thermal: ArrayLike,
+    past: Array | float,
+    weight: Array,
+    jump: Array | float,
+    inverse_thermal: Array | float,
 ) -> Flux:
     """Butler-Volmer flux of each couple over one interval, diffusion included.
 
@@ -321,8 +321,14 @@ def _root(function: Callable[[Array], Array], guess: Array, lower: Array, upper:
         return (carry[3] > _NEWTON_STEP_V) & (carry[4] < _NEWTON_LIMIT)
 
     lower, upper = lax.stop_gradient((lower, upper))
-    start = jnp.clip(lax.stop_gradient(guess), lower, upper)
-    start = (start, lower, upper, jnp.full((), jnp.inf, guess.dtype), 0)
+    first = jnp.clip(lax.stop_gradient(guess), lower, upper)
+    start: tuple[Array, ...] = (
+        first,
+        lower,
+        upper,
+        jnp.full((), jnp.inf, guess.dtype),
+        jnp.zeros((), int),
+    )
     root = lax.stop_gradient(lax.while_loop(unfinished, improve, start)[0])
     value, slope = slope_of(root)
     return root - value / lax.stop_gradient(slope)

@@ -122,7 +122,7 @@ def train(
     """
     settings = settings or TrainingSettings()
     out_dir = Path(out_dir)
-    record = {"command": command, "settings": asdict(settings)}
+    record: dict[str, Any] = {"command": command, "settings": asdict(settings)}
     started = out_dir / "training_started.json"
     if started.exists() and json.loads(started.read_text()) != record["settings"]:
         raise InputError(
