@@ -338,7 +338,7 @@ def check_fit(surrogate: Surrogate, chunk: Chunk) -> None:
             raise InputError(
                 "dataset_chunk",
                 found,
-                f"{what} of the surrogate, {expected}",
+                f"{expected} {what}, as the surrogate has",
                 "Give checkpoint and dataset_chunk of one training run.",
             )
     if set(meta.context_names) - {"ln_duration_s"}:
