@@ -254,9 +254,7 @@ def _infer_block(
     known_std = surrogate.standardise(known_values)
     lower, upper = (surrogate.standardise(bound) for bound in _physical_bounds(surrogate))
 
-    def draw_currents(particles: Array, keys: Array) -> Array:
-        shape = (n_particles, n_mc, surrogate.meta.state_dim)
-        x0 = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+    def draw_currents(particles: Array, x0: Array) -> Array:
         features = surrogate.parameter_features(particles)
         constant = from_signal[:, None] + drive.from_parameters(features)
         constant = jnp.broadcast_to(constant[:, :, None], (*x0.shape[:3], constant.shape[-1]))
@@ -272,13 +270,18 @@ def _infer_block(
         return surrogate.current_density(tail.reshape(*x0.shape[:3], length), scale[:, :, None])
 
     def iterate(number: Array, last: _Update) -> _Update:
-        case_keys = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, number)))(keys)
-        noise = jax.vmap(lambda key: jax.random.normal(key, (n_particles, core)))(case_keys[:, 0])
+        one_each = jax.vmap(
+            lambda key: jax.random.normal(
+                jax.random.fold_in(key, number),
+                (n_particles, core + n_mc * surrogate.meta.state_dim),
+            )
+        )
+        noise, x0 = jnp.split(one_each(keys), [core], axis=-1)
         particles = last.mean[:, None] + last.std[:, None] * noise
         particles = jnp.clip(particles, -settings.clip, settings.clip)
         particles = jnp.clip(particles, lower, upper)
         particles = jnp.where(is_known, known_std[:, None], particles)
-        currents = draw_currents(particles, case_keys[:, 1])
+        currents = draw_currents(particles, x0.reshape(n, n_particles, n_mc, -1))
         log_likelihood = _log_likelihood(currents, current, observed, settings)
         return _update(particles, currents, log_likelihood, settings)
 
