@@ -49,6 +49,24 @@ def find_checkpoint(checkpoint: Path | str | None = None, base: Path | str = "."
     return _find("checkpoint", checkpoint, CHECKPOINT_VARIABLE, "surrogate_model.eqx", Path(base))
 
 
+def find_family_checkpoint(
+    family_checkpoint: Path | str | None = None, base: Path | str = "."
+) -> Located:
+    """A surrogate's `.eqx` file, trained on the built-in family; nothing is searched.
+
+    Args:
+        family_checkpoint: path that was asked for; None or empty for the built-in one.
+        base: unused, as for the other inputs.
+
+    Raises:
+        InputError: the path is no file.
+    """
+    del base
+    if family_checkpoint is None or not str(family_checkpoint):
+        return Located(None, "built-in")
+    return Located(_existing("family_checkpoint", Path(family_checkpoint)), "parameter")
+
+
 def find_chunk(dataset_chunk: Path | str | None = None, base: Path | str = ".") -> Located:
     """The dataset chunk `chunk_N.npz`.
 

@@ -94,7 +94,10 @@ def sentences(claims: Iterable[Claim]) -> Markdown:
     """Each claim as a sentence with its value, interval, number of cases and verdict."""
     lines = []
     for item in claims:
-        value = "not computed" if item.value is None else f"{item.value:.3g}"
+        value = "not computed"
+        if item.value is not None:
+            digits = ".3g" if abs(item.value) < 1000 else ".0f"
+            value = f"{item.value:{digits}} {item.unit}".strip()
         limits = item.interval and f"interval {item.interval[0]:.2f} to {item.interval[1]:.2f}, "
         word = "pass" if item.passed else "fail"
         lines.append(f"{item.text} **{value}** ({limits or ''}{item.n} cases): **{word}**.")

@@ -241,6 +241,7 @@ def grid_figure(
                 label=name,
             )
         axes.set_title(titles[case], fontsize=9)
+        axes.locator_params(axis="x", nbins=5)
     figure.supxlabel(x_label, fontsize=10)
     figure.supylabel(y_label, fontsize=10)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=4)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ecguard.errors import InputError
-from ecguard.inputs import Located, find_checkpoint, find_chunk
+from ecguard.inputs import Located, find_checkpoint, find_chunk, find_family_checkpoint
 from ecguard.report.profiles import profile_named
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
@@ -43,6 +43,10 @@ def _share(remedy: str) -> Rule:
 
 RULES: Mapping[str, Rule] = {
     "n_cases": _at_least(1, "Ask for one case or more; None takes the profile's number."),
+    "n_held_out": _at_least(40, "Fewer may leave a task without cases; None takes the profile's."),
+    "n_traces": _at_least(1, "Ask for one trace or more; None takes the profile's number."),
+    "scan_rate_V_s": _positive("The family goes from 0.02 to 2 V/s."),
+    "initial_theta": Rule(lambda v: 0 <= v <= 1, "from 0 to 1", "The reference takes 0.78."),
     "eval_noise_std": _positive("The reference takes 0.05 mA/cm^2."),
     "keep_probability": _share("The reference keeps each sample with probability 0.4."),
     "min_observed": _at_least(1, "The reference keeps 24 samples or more."),
@@ -59,6 +63,7 @@ RULES: Mapping[str, Rule] = {
 FINDERS: Mapping[str, Callable[..., Located]] = {
     "checkpoint": find_checkpoint,
     "dataset_chunk": find_chunk,
+    "family_checkpoint": find_family_checkpoint,
 }
 
 

@@ -27,9 +27,9 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", n_cases=6, n_held_out=64, n_traces=256, n_bootstrap=200),
-        Profile("standard", n_cases=40, n_held_out=512, n_traces=1024, n_bootstrap=2000),
-        Profile("full", n_cases=200, n_held_out=2048, n_traces=4096, n_bootstrap=10000),
+        Profile("smoke", n_cases=6, n_held_out=300, n_traces=256, n_bootstrap=200),
+        Profile("standard", n_cases=40, n_held_out=1000, n_traces=1024, n_bootstrap=2000),
+        Profile("full", n_cases=200, n_held_out=3000, n_traces=4096, n_bootstrap=10000),
     )
 }
 
