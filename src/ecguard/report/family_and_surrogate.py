@@ -203,7 +203,7 @@ def training_table(trained: Trained) -> Markdown:
         ["training loss at the end", f"{record['training_loss']:.4f}"],
         [
             "median NRMSE when training ended",
-            f"{found['median_nrmse']:.2%}, on {found['cases']} cases",
+            f"{found['median_nrmse']:.2%}, on {record['data']['held_out']['cases']} cases",
         ],
         ["device", record["device"]],
         ["versions", ", ".join(f"{name} {text}" for name, text in record["versions"].items())],

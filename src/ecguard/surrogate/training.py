@@ -140,9 +140,12 @@ def train(
 
     held_out = family.draw(settings.seed + 2, settings.n_held_out)
     error = trace_nrmse(surrogate, held_out, settings.n_steps, settings.seed)
+    record["data"] = {
+        "training": {"family_seed": settings.seed + 1, "cases": settings.n_cases},
+        "held_out": {"family_seed": settings.seed + 2, "cases": settings.n_held_out},
+    }
     record["training_loss"] = float(state.loss)
     record["held_out"] = {
-        "cases": settings.n_held_out,
         "n_steps": settings.n_steps,
         "median_nrmse": float(np.median(error)),
         "median_nrmse_per_task": {
