@@ -196,7 +196,7 @@ def groups_figure(
         bound: drawn as a dashed line when given.
         log: whether the axis is logarithmic.
     """
-    figure, grid = _figure(1, 1, max(6.0, 1.5 * len(groups)), 4.0)
+    figure, grid = _figure(1, 1, min(max(6.0, 1.5 * len(groups)), 9.0), 4.0)
     axes = grid[0, 0]
     _boxes(axes, groups, label)
     if log:
