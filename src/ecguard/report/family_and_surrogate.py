@@ -28,6 +28,16 @@ from ecguard.surrogate.training import TRAINING_FILE, core_rows, sample_traces
 GOAL = 0.05
 SIZE_GOAL_MB = 4.0
 PER_TASK = 3
+RECORDED = (
+    "command",
+    "settings",
+    "data",
+    "training_loss",
+    "held_out",
+    "device",
+    "versions",
+)
+"""What the record of a training must hold."""
 
 TASKS: Mapping[str, tuple[str, str, bool]] = {
     "cv": ("cyclic voltammetry", "scan rate / V s⁻¹", False),
@@ -110,7 +120,7 @@ def training_record(folder: Path) -> dict[str, Any]:
     """What training wrote beside its checkpoint.
 
     Raises:
-        InputError: the record is missing or is no JSON object.
+        InputError: the record is missing, or holds less than `RECORDED`.
     """
     path = folder / TRAINING_FILE
     try:
@@ -122,8 +132,10 @@ def training_record(folder: Path) -> dict[str, Any]:
             f"the record that training writes beside its checkpoint ({type(error).__name__})",
             "Let `ecguard train` run to its end, or copy its whole folder.",
         ) from error
-    if not isinstance(record, dict):
-        raise InputError(TRAINING_FILE, str(path), "a JSON object", "Train again.")
+    if not isinstance(record, dict) or set(RECORDED) - set(record):
+        raise InputError(
+            TRAINING_FILE, str(path), f"an object with {', '.join(RECORDED)}", "Train again."
+        )
     return record
 
 
@@ -133,8 +145,7 @@ def hold_out(trained: Trained, seed: int, n: int, n_steps: int) -> HeldOut:
     Raises:
         InputError: the seed is one that training drew its cases with.
     """
-    first = trained.surrogate.meta.seed or 0
-    if seed in (first + 1, first + 2):
+    if seed in {part["family_seed"] for part in trained.record["data"].values()}:
         raise InputError("seed", seed, "one that training never used", "Take 4057.")
     chunk = family.draw(seed, n)
     started = time.perf_counter()
@@ -193,12 +204,12 @@ def family_table() -> Markdown:
 def training_table(trained: Trained) -> Markdown:
     """Where the checkpoint comes from."""
     record = trained.record
-    settings, found = record["settings"], record["held_out"]
+    settings, data, found = record["settings"], record["data"], record["held_out"]
     rows = [
         ["checkpoint", f"{trained.checkpoint.name} ({trained.source})"],
         ["command", f"`{record['command']}`"],
         ["seed", settings["seed"]],
-        ["training cases", settings["n_cases"]],
+        ["training cases", _cases(data["training"])],
         ["updates", settings["n_updates"]],
         ["training loss at the end", f"{record['training_loss']:.4f}"],
         [
@@ -321,6 +332,11 @@ def _groups(held_out: HeldOut) -> dict[str, NDArray[np.bool_]]:
     task = held_out.chunk.task_id
     names = enumerate(held_out.chunk.task_names)
     return {"all": np.ones(len(task), bool)} | {name: task == k for k, name in names}
+
+
+def _cases(part: Mapping[str, int]) -> str:
+    """How many cases of which seed of the family."""
+    return f"{part['cases']} cases of seed {part['family_seed']}"
 
 
 def _range(bounds: tuple[float, float]) -> str:
