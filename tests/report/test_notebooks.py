@@ -66,6 +66,12 @@ def test_alternative_text_moves_to_where_the_book_reads_it():
     assert cell.metadata["mystnb"]["image"]["alt"] == "Six points."
 
 
+def test_code_is_folded_and_keeps_its_tags():
+    cells = publishable(notebook(code("0", tags=[CHECKED]), new.new_markdown_cell("Text."))).cells
+    assert cells[0].metadata["tags"] == sorted(["hide-input", CHECKED])
+    assert "tags" not in cells[1].metadata
+
+
 def test_two_figures_in_a_cell_are_refused():
     with pytest.raises(ChapterError, match="one in each cell"):
         publishable(notebook(code("0", [image("One."), image("Two.")])))

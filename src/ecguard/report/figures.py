@@ -202,7 +202,7 @@ def groups_figure(
     if log:
         axes.set_yscale("log")
     if bound is not None:
-        axes.axhline(bound, color="black", linestyle="--", label=f"bound {bound:g}")
+        axes.axhline(bound, color="black", linestyle="--", label=f"bound {bound:.3g}")
         figure.legend(loc="outside upper right")
     return figure
 

@@ -8,6 +8,7 @@ import nbformat
 from ecguard.errors import InputError
 from ecguard.files import write_text
 
+FOLDED = "hide-input"
 CHECKED = "nbval-check-output"
 CELL_TIMEOUT_S = 3600
 TEXT = ("text/plain", "text/markdown", "text/html")
@@ -101,7 +102,7 @@ def publishable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """An executed notebook as the book takes it, the same for the same outputs.
 
     Timings and paths of papermill go; the alternative text of an image moves to where myst-nb
-    reads it, which is the metadata of its cell.
+    reads it, which is the metadata of its cell. Code is folded away: a reader opens it at will.
 
     Raises:
         ChapterError: two images of one cell have different alternative texts.
@@ -112,6 +113,8 @@ def publishable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.id = f"cell-{place:03d}"
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            cell.metadata["tags"] = sorted({*cell.metadata.get("tags", ()), FOLDED})
         texts = {alternative_text(output) for output in cell.get("outputs", [])} - {""}
         if len(texts) > 1:
             raise ChapterError(f"cell {place} shows several figures: show one in each cell")
