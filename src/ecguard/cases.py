@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ecguard.chunk import Chunk
 from ecguard.errors import InputError
 from ecguard.family import simulate_recorded
-from ecguard.simulate import Cell, Waveform
+from ecguard.simulator import Cell, Waveform
 from ecguard.stress import Biofouling
 
 SPLITS = ("in_distribution", "stress_biofouled", "control_clean")

@@ -20,7 +20,7 @@ from ecguard.errors import InputError
 from ecguard.fouling import Fouling
 from ecguard.nernst_layer import current_scale
 from ecguard.parameters import decode_parameters
-from ecguard.simulate import Cell, Couples, Trace, Waveform, simulate_batch
+from ecguard.simulator import Cell, Couples, Trace, Waveform, simulate_batch
 from ecguard.waveforms import chronoamperometry, cyclic, refine, square_wave, tone
 
 N_COUPLES = 2

@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ecguard.parameters import decode_parameters
-from ecguard.simulate import FARADAY, GAS_CONSTANT, kinetics_of, potential_jumps, reduction_flux
+from ecguard.simulator import FARADAY, GAS_CONSTANT, kinetics_of, potential_jumps, reduction_flux
 
 LAYER_TIME_FRACTION = 0.1
 """tau over the duration of the trace."""

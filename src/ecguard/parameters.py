@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from ecguard.simulate import Couples
+from ecguard.simulator import Couples
 
 QUANTITIES = ("ln_D_ox", "ln_D_red", "C_ox", "C_red", "E0", "ln_k0", "alpha")
 UNITS = ("ln cm^2/s", "ln cm^2/s", "mM", "mM", "V", "ln cm/s", "")

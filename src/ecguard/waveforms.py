@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecguard.errors import InputError
-from ecguard.simulate import Waveform, potential_jumps
+from ecguard.simulator import Waveform, potential_jumps
 
 
 def cyclic(

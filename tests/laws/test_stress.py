@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ecguard.errors import InputError
-from ecguard.simulate import Cell, Couples, Trace, Waveform, simulate_batch
+from ecguard.simulator import Cell, Couples, Trace, Waveform, simulate_batch
 from ecguard.stress import ALL, Biofouling
 
 CASES, L = 4, 128

@@ -20,7 +20,7 @@ from ecguard.parameters import decode_parameters, encode_parameters
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
 from ecguard.report.failure_modes import table
-from ecguard.simulate import Cell, Couples, Trace, Waveform, simulate_batch
+from ecguard.simulator import Cell, Couples, Trace, Waveform, simulate_batch
 from ecguard.waveforms import chronoamperometry, cyclic, square_wave, tone
 
 N_STEPS = 1024

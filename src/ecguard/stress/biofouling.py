@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from ecguard.errors import InputError
 from ecguard.fouling import Fouling
-from ecguard.simulate import Cell, Couples, Trace, Waveform, simulate_batch
+from ecguard.simulator import Cell, Couples, Trace, Waveform, simulate_batch
 
 
 class Biofouling(eqx.Module):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecguard import Cell, Couples, Fouling, InputError, Waveform, simulate, simulate_batch
-from ecguard.simulate import _march
+from ecguard.simulator import _march
 from ecguard.waveforms import cyclic, square_wave
 
 IDEAL = Cell(Ru_ohm=0.0, Cdl_F=0.0)
