@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ecguard.report.simulator import BLOCK, N_STEPS, PASSES, throughput, timed_case
-from ecguard.simulate import simulate_batch
+from ecguard.simulator import simulate_batch
 
 
 def gradient_ratio(block: int, passes: int, n_couples: int, fouled: bool) -> tuple[float, float]:

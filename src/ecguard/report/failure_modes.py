@@ -117,7 +117,7 @@ def separation_claims(chapter: Chapter, result: StudyResult) -> tuple[Claim, ...
             bound=bound,
             interval=(area.low, area.high),
             n=area.n,
-            note=_note(result) if key == "separation" else "",
+            note=_note(result),
             figure=SEPARATION_FIGURE,
         )
         for key, text, area, bound in (
