@@ -65,6 +65,13 @@ def test_family_of_nothing_is_refused(tmp_path, capsys, arguments):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("command", ["family", "train"])
+def test_folder_that_cannot_be_written_is_named(tmp_path, capsys, command):
+    (tmp_path / "file").touch()
+    (line,) = lines_of(capsys, [command, str(tmp_path / "file" / "new")])
+    assert line.startswith("ecguard: out_dir = ")
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [

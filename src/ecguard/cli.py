@@ -152,9 +152,11 @@ def run_family(options: argparse.Namespace) -> int:
 
     from ecguard.chunk import save_chunk
     from ecguard.family import draw
+    from ecguard.report.parameters import check_writable
 
     if options.chunks < 1:
         raise InputError("chunks", options.chunks, "a whole number >= 1", "Ask for one or more.")
+    check_writable(options.out_dir)
     for number in tqdm(range(options.chunks), unit="chunk"):
         chunk = draw(options.seed + number, options.rows)
         save_chunk(Path(options.out_dir) / f"chunk_{number}.npz", chunk)

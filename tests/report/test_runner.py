@@ -161,6 +161,34 @@ def test_bad_parameter_stops_before_any_work(tiny, parameters, words):
     assert sorted(tiny.root.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("bookless")
+@pytest.mark.parametrize("name", ["checkpoint", "dataset_chunk", "family_checkpoint"])
+def test_damaged_file_stops_before_any_work(tiny, name):
+    (source,) = tiny.sources
+    write_notebook(source, {"parameters": f'{PARAMETERS}{name}: str = ""', "start": START})
+    (tiny.root / "damaged").write_bytes(b"1")
+    (tiny.root / "model_meta.json").write_text("{")
+    before = sorted(tiny.root.rglob("*"))
+    with pytest.raises(InputError, match="cannot be used"):
+        again(tiny, parameters={name: "damaged"})
+    assert sorted(tiny.root.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("bookless")
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("checkpoint", "ECSFM_CHECKPOINT"), ("dataset_chunk", "ECSFM_DATASET_CHUNK")],
+)
+def test_variable_of_no_file_stops_before_any_work(tiny, monkeypatch, name, variable):
+    text = f'{PARAMETERS}{name}: str = ""'
+    write_notebook(tiny.notebooks / "02-other.ipynb", {"parameters": text, "start": START})
+    monkeypatch.setenv(variable, str(tiny.root / "none"))
+    before = sorted(tiny.root.rglob("*"))
+    with pytest.raises(InputError, match=variable):
+        again(tiny)
+    assert sorted(tiny.root.rglob("*")) == before
+
+
 def test_folder_without_notebooks_is_refused(tiny):
     shutil.rmtree(tiny.notebooks)
     with pytest.raises(InputError, match="notebooks"):

@@ -30,7 +30,7 @@ class Chapter:
             the profile has one of that name.
         profile: sizes to compute.
         seed: seed of all that is drawn, or None.
-        out_dir: folder of its payloads and figures.
+        out_dir: folder of its payloads and figures, made with the first of them.
         started: `time.perf_counter()` at its start, s.
     """
 
@@ -127,7 +127,6 @@ def start(name: str, namespace: Mapping[str, Any]) -> Chapter:
     layout = Layout(find_root() or Path.cwd())
     out_dir = Path(parameters.get("out_dir") or layout.default_out_dir(name))
     check_writable(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
     return Chapter(
         name=name,
         parameters=parameters,

@@ -76,9 +76,12 @@ def make_report(run: Run) -> Path | None:
     names = [chapter_name(source) for source in sources]
     if run.only and run.only not in names:
         raise InputError("only", run.only, f"one of {', '.join(names)}", "Choose one.")
+    wanted = [source for source in sources if run.only in ("", chapter_name(source))]
+    for source in wanted:
+        check_inputs(run.layout, source, given[source])
     package = digest_of(files_under(PACKAGE), PACKAGE)
     for place, source in enumerate(sources, start=1):
-        if run.only in ("", chapter_name(source)):
+        if source in wanted:
             run_chapter(run, source, given[source], package, f"chapter {place}/{len(sources)}")
     missing = [source for source in sources if not run.layout.stamp(source).exists()]
     if missing:
@@ -180,7 +183,7 @@ def chapter_digest(
     layout: Layout, source: Path, parameters: Mapping[str, Any], package: str
 ) -> str:
     """Hash of all that decides a chapter's result."""
-    inputs = input_files(layout, source, parameters)
+    inputs = input_files(layout, source, parameters).values()
     content = {
         "notebook": sha256(source),
         "package": package,
@@ -191,15 +194,35 @@ def chapter_digest(
     return hashlib.sha256(encode(content).encode()).hexdigest()
 
 
-def input_files(layout: Layout, source: Path, parameters: Mapping[str, Any]) -> list[Path]:
+def input_files(layout: Layout, source: Path, parameters: Mapping[str, Any]) -> dict[str, Path]:
     """Checkpoint and chunk that a chapter will find, where they are not the built-in ones."""
     kinds = declared(source)
-    located = [
-        find(parameters.get(name) and Path(layout.root, parameters[name]), layout.root)
+    located = {
+        name: find(parameters.get(name) and Path(layout.root, parameters[name]), layout.root)
         for name, find in FINDERS.items()
         if name in kinds
-    ]
-    return [item.path for item in located if item.path is not None]
+    }
+    return {name: item.path for name, item in located.items() if item.path is not None}
+
+
+def check_inputs(layout: Layout, source: Path, parameters: Mapping[str, Any]) -> None:
+    """Read the files that a chapter will read, so that a bad one stops the run before any work.
+
+    Raises:
+        InputError: one is missing or damaged, or they do not fit each other.
+    """
+    found = input_files(layout, source, parameters)
+    if not found:
+        return
+    from ecguard.chunk import load_chunk
+    from ecguard.study import check_fit
+    from ecguard.surrogate import load_surrogate
+
+    if "family_checkpoint" in found:
+        load_surrogate(found["family_checkpoint"])
+    surrogate = load_surrogate(found.get("checkpoint"))
+    if "dataset_chunk" in found:
+        check_fit(surrogate, load_chunk(found["dataset_chunk"]))
 
 
 def companions(path: Path) -> list[Path]:
