@@ -64,7 +64,7 @@ def test_confounded_verdict_says_so_and_shows_the_figure():
     assert pages.escape(note) in page.splitlines()[0]
     assert 'image} /extra/appendix/a.png\n:alt: "Boxes: \\"score\\""' in page
     passing = make("criterion-1-control", 2, note=note, figure="a.png")
-    assert pages.escape(note) not in pages.verdicts_page([passing], {})
+    assert pages.escape(note) in pages.verdicts_page([passing], {}).splitlines()[0]
 
 
 def test_long_lists_are_shortened_and_still_json():

@@ -101,8 +101,7 @@ def verdicts_page(claims: Sequence[Claim], descriptions: Mapping[str, str]) -> s
     for place, text in enumerate(CRITERIA, start=1):
         judged = criterion(claims, place)
         word = verdict_word(all(c.passed for c in judged)) if judged else f"**{MISSING}**"
-        failing = [c for c in judged if not c.passed]
-        notes = " ".join(dict.fromkeys(c.note for c in failing if c.note))
+        notes = " ".join(dict.fromkeys(c.note for c in judged if c.note))
         parts.append(f"**Criterion {place}.** {text} {word} {escape(notes)}".rstrip() + "\n")
         if judged:
             parts.append(claims_table(judged, notes=False))
