@@ -7,11 +7,10 @@ from IPython.display import Markdown
 from ecguard.intervals import Interval
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
-from ecguard.study import StudyInput, StudyResult
+from ecguard.study import SIGNIFICANCE, StudyInput, StudyResult
 
 NOMINAL_RATE = 0.05
 STRONG_RECALL = 0.90
-SIGNIFICANCE = 0.025
 
 SEPARATION_FIGURE = "posterior_failure_mode_separation.png"
 THRESHOLD_FIGURE = "posterior_guardrail_threshold.png"
@@ -169,13 +168,15 @@ def guardrail_claims(chapter: Chapter, result: StudyResult) -> tuple[Claim, ...]
             ),
             (
                 "false-alarms",
-                "Share of held-out in-distribution traces that it flags.",
+                "Share of held-out in-distribution traces that it flags, not shown to exceed the "
+                "promised rate.",
                 rule.false_alarms if rule else None,
                 at_nominal_rate,
             ),
             (
                 "control-alarms",
-                "Share of held-out clean controls that it flags.",
+                "Share of held-out clean controls that it flags, not shown to exceed the promised "
+                "rate.",
                 rule.control_flagged if rule else None,
                 at_nominal_rate,
             ),
