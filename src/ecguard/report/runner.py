@@ -227,7 +227,8 @@ def check_inputs(layout: Layout, source: Path, parameters: Mapping[str, Any]) ->
 
 def companions(path: Path) -> list[Path]:
     """An input file and those that are read with it."""
-    beside = (path.parent / name for name in ("normalizers.npz", "model_meta.json"))
+    names = ("normalizers.npz", "model_meta.json", "training.json")
+    beside = (path.parent / name for name in names)
     return [file for file in (path, *beside) if file.is_file()]
 
 
