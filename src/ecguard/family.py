@@ -59,8 +59,7 @@ def draw(seed: int, n: int) -> Chunk:
     """Draw cases of the family and simulate their clean traces.
 
     Args:
-        seed: of the generator; the first cases do not depend on `n` being a multiple of anything,
-            but another `n` draws other cases.
+        seed: of the generator; another `n` draws other cases.
         n: number of cases, >= 1.
 
     Returns:

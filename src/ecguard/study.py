@@ -309,7 +309,8 @@ def load_inputs(
 ) -> StudyInput:
     """Find and read surrogate and dataset; see `ecguard.inputs` for where they are looked for.
 
-    The built-in dataset is drawn from the family with a seed that no training run uses.
+    The built-in dataset is drawn from the family with a seed that the training of the built-in
+    checkpoint did not use.
 
     Raises:
         InputError: a path that was given does not exist, or a file cannot be used.
