@@ -161,3 +161,10 @@ def test_single_array_file(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         load_chunk(tmp_path / "chunk_9.npz")
+
+
+def test_bytes_of_another_kind_are_called_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "chunk_0.npz"
+    path.write_bytes(b"no arrays here" * 99)
+    with pytest.raises(InputError, match="cannot be read as .npz"):
+        load_chunk(path)

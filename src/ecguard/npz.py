@@ -28,7 +28,8 @@ def read_npz(name: str, path: Path | str) -> dict[str, np.ndarray]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except ValueError as error:
-        if "pickle" not in str(error):
+        # numpy takes bytes that it does not know for a pickle
+        if "pickle" not in str(error) or not zipfile.is_zipfile(path):
             raise _unreadable(name, path, error) from error
         raise InputError(
             name,

@@ -338,8 +338,8 @@ def check_fit(surrogate: Surrogate, chunk: Chunk) -> None:
         if found and expected and found != expected:
             raise InputError(
                 "dataset_chunk",
-                found,
-                f"{expected} {what}, as the surrogate has",
+                f"{found} {what}",
+                f"{expected}, as the surrogate has",
                 "Give checkpoint and dataset_chunk of one training run.",
             )
     if set(meta.context_names) - {"ln_duration_s"}:
