@@ -166,5 +166,5 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_bytes_of_another_kind_are_called_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "chunk_0.npz"
     path.write_bytes(b"no arrays here" * 99)
-    with pytest.raises(InputError, match="cannot be read as .npz"):
+    with pytest.raises(InputError, match=r"cannot be read as \.npz"):
         load_chunk(path)
