@@ -6,14 +6,6 @@ from jax.typing import ArrayLike
 
 from ecguard.simulator import Couples
 
-QUANTITIES = ("ln_D_ox", "ln_D_red", "C_ox", "C_red", "E0", "ln_k0", "alpha")
-UNITS = ("ln cm^2/s", "ln cm^2/s", "mM", "mM", "V", "ln cm/s", "")
-
-
-def parameter_names(n_couples: int) -> tuple[str, ...]:
-    """Names of the entries of a row of `n_couples` couples, such as "E0_1"."""
-    return tuple(f"{name}_{j + 1}" for name in QUANTITIES for j in range(n_couples))
-
 
 def decode_parameters(row: ArrayLike) -> Couples:
     """Couples of a parameter row [..., 7 m], clipped to physical values.

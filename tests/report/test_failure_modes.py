@@ -38,7 +38,7 @@ def result() -> StudyResult:
         diagnostics=dict.fromkeys(SPLITS, diagnostics),
         best_guardrail=RULE,
         held_out=held_out(RULE, 95, 3),
-        certified=held_out(FittedGuardrail(42.5, 2, 100, 0.05, 0.1), 98, 3),
+        certified=held_out(FittedGuardrail(42.5, 2, 100, 0.05, 0.1), 98, 0),
         certified_min_cases=89,
         separation=Separation(above, above, even, Interval(-20.0, -25.0, -15.0, N)),
         confounded=False,
@@ -89,7 +89,7 @@ def test_a_confounded_run_fails_the_first_criterion_and_says_why(
 def test_a_rule_that_flags_the_control_fails_the_second_criterion(
     chapter: Chapter, result: StudyResult
 ) -> None:
-    certified = dataclasses.replace(held_out(RULE, 80, 3), control_flagged=share(40, 100))
+    certified = dataclasses.replace(held_out(RULE, 80, 0), control_flagged=share(40, 100))
     claims = failure_modes.guardrail_claims(
         chapter, dataclasses.replace(result, certified=certified)
     )
@@ -98,6 +98,15 @@ def test_a_rule_that_flags_the_control_fails_the_second_criterion(
         "criterion-2-false-alarms": True,
         "criterion-2-control-alarms": False,
     }
+
+
+def test_held_out_cases_that_cannot_show_the_promised_rate_are_called_too_few(
+    chapter: Chapter, result: StudyResult
+) -> None:
+    rare = dataclasses.replace(result.certified, false_alarms=share(0, 50))
+    claim = failure_modes.guardrail_claims(chapter, dataclasses.replace(result, certified=rare))[1]
+    assert not claim.passed
+    assert claim.note == "Even no alarm in 50 held-out cases would leave an upper limit of 7.1%."
 
 
 def test_too_few_cases_fail_the_second_criterion_and_say_so(

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from IPython.display import Markdown
 
-from ecguard.intervals import Interval
+from ecguard.intervals import Interval, share
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
-from ecguard.study import SIGNIFICANCE, StudyInput, StudyResult
+from ecguard.study import SIGNIFICANCE, HeldOut, StudyInput, StudyResult
 
 NOMINAL_RATE = 0.05
 STRONG_RECALL = 0.90
@@ -148,7 +148,8 @@ def guardrail_claims(chapter: Chapter, result: StudyResult) -> tuple[Claim, ...]
     if rule is None:
         few = f"{len(result.cases)} cases are too few to certify a threshold"
         note = f"{few}: it takes {result.certified_min_cases}. {note}".strip()
-    at_nominal_rate = {"on": "lower", "op": "<=", "value": NOMINAL_RATE}
+    at_nominal_rate = {"on": "upper", "op": "<=", "value": NOMINAL_RATE}
+    notes = {"recall": note, "false-alarms": _too_few_to_show(rule)}
     return tuple(
         _rate_claim(
             chapter,
@@ -157,7 +158,7 @@ def guardrail_claims(chapter: Chapter, result: StudyResult) -> tuple[Claim, ...]
             rate,
             bound,
             result,
-            note if key == "recall" else "",
+            notes.get(key, ""),
         )
         for key, text, rate, bound in (
             (
@@ -168,15 +169,13 @@ def guardrail_claims(chapter: Chapter, result: StudyResult) -> tuple[Claim, ...]
             ),
             (
                 "false-alarms",
-                "Share of held-out in-distribution traces that it flags, not shown to exceed the "
-                "promised rate.",
+                "Share of held-out in-distribution traces that it flags.",
                 rule.false_alarms if rule else None,
                 at_nominal_rate,
             ),
             (
                 "control-alarms",
-                "Share of held-out clean controls that it flags, not shown to exceed the promised "
-                "rate.",
+                "Share of held-out clean controls that it flags.",
                 rule.control_flagged if rule else None,
                 at_nominal_rate,
             ),
@@ -184,11 +183,22 @@ def guardrail_claims(chapter: Chapter, result: StudyResult) -> tuple[Claim, ...]
     )
 
 
+def _too_few_to_show(rule: HeldOut | None) -> str:
+    """That held-out cases cannot show the promised rate, whatever they do; empty when they can."""
+    if rule is None:
+        return ""
+    n = rule.false_alarms.n
+    least = share(0, n).high
+    if least <= NOMINAL_RATE:
+        return ""
+    return f"Even no alarm in {n} held-out cases would leave an upper limit of {least:.1%}."
+
+
 def control_claim(chapter: Chapter, result: StudyResult) -> Claim:
     """The reference's rule flags clean controls no more often than in-distribution traces."""
     rule = result.held_out
     return chapter.claim(
-        "control-at-nominal-rate",
+        "criterion-1-control-flags",
         "Sign-test p-value of the reference's rule flagging more controls than in-distribution.",
         rule.control_excess_p if rule else None,
         bound={"op": ">=", "value": SIGNIFICANCE},

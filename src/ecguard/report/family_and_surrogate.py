@@ -23,7 +23,7 @@ from ecguard.report.claims import Claim
 from ecguard.report.failure_modes import table
 from ecguard.surrogate import Surrogate, load_surrogate
 from ecguard.surrogate.artefacts import BUILT_IN_FOLDER, CHECKPOINT_FILE, META_FILE
-from ecguard.surrogate.training import TRAINING_FILE, core_rows, sample_traces
+from ecguard.surrogate.training import TRAINING_FILE, core_rows, nrmse, sample_traces
 
 GOAL = 0.05
 SIZE_GOAL_MB = 4.0
@@ -166,13 +166,6 @@ def null_traces(surrogate: Surrogate, chunk: Chunk) -> NDArray[np.float32]:
         jnp.asarray(chunk.potential_V), core_rows(surrogate, chunk)
     )
     return np.asarray(surrogate.current_density(jnp.zeros(chunk.n_samples), scale))
-
-
-def nrmse(traces: NDArray[np.float32], chunk: Chunk) -> NDArray[np.float64]:
-    """RMS difference of traces and the chunk's, over the range of the latter [rows]."""
-    truth = chunk.current_mA_cm2
-    difference = np.sqrt(np.mean((traces - truth) ** 2, axis=1, dtype=np.float64))
-    return difference / np.ptp(truth, axis=1)
 
 
 def family_table() -> Markdown:

@@ -29,7 +29,7 @@ PROFILES = {
     for profile in (
         Profile("smoke", n_cases=6, n_held_out=300, n_traces=256, n_bootstrap=200),
         Profile("standard", n_cases=100, n_held_out=1000, n_traces=1024, n_bootstrap=2000),
-        Profile("full", n_cases=200, n_held_out=3000, n_traces=4096, n_bootstrap=10000),
+        Profile("full", n_cases=600, n_held_out=3000, n_traces=4096, n_bootstrap=10000),
     )
 }
 

@@ -165,10 +165,15 @@ def train(
 def trace_nrmse(
     surrogate: Surrogate, chunk: Chunk, n_steps: int = 60, seed: int = 0
 ) -> NDArray[np.float64]:
-    """RMS difference of one sampled trace and the chunk's, over the range of the latter [rows]."""
-    sampled = sample_traces(surrogate, chunk, n_steps, seed)
-    difference = np.sqrt(np.mean((sampled - chunk.current_mA_cm2) ** 2, axis=1, dtype=np.float64))
-    return difference / np.ptp(chunk.current_mA_cm2, axis=1)
+    """Error of one sampled trace for each row of a chunk with a time axis, as `nrmse` [rows]."""
+    return nrmse(sample_traces(surrogate, chunk, n_steps, seed), chunk)
+
+
+def nrmse(traces: NDArray[np.float32], chunk: Chunk) -> NDArray[np.float64]:
+    """RMS difference of traces and the chunk's, over the range of the latter [rows]."""
+    truth = chunk.current_mA_cm2
+    difference = np.sqrt(np.mean((traces - truth) ** 2, axis=1, dtype=np.float64))
+    return difference / np.ptp(truth, axis=1)
 
 
 def sample_traces(
