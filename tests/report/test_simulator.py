@@ -79,7 +79,7 @@ def test_throughput_counts_whole_blocks() -> None:
     speed = simulator.throughput(9, block=4, passes=1)
     assert speed.traces == 8
     assert speed.traces_per_s > 0
-    assert speed.compile_s > 0
+    assert speed.compile_s >= 0  # nothing where this shape was compiled before
 
 
 @pytest.mark.parametrize("name", ["n_traces", "n_couples", "block", "passes"])

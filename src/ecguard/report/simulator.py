@@ -89,7 +89,7 @@ class Speed:
 
     Args:
         traces_per_s: of the fastest pass.
-        compile_s: what the first call takes beyond a later one.
+        compile_s: what the first call takes beyond a later one, 0 where it was compiled before.
         traces: in a pass.
         threads: that share them.
     """
@@ -301,7 +301,7 @@ def throughput(
     with ThreadPoolExecutor(threads) as pool:
         fastest = min(_seconds(lambda: list(pool.map(run, blocks))) for _ in range(passes))
     done = block * len(blocks)
-    return Speed(done / fastest, first - second, done, threads)
+    return Speed(done / fastest, max(0.0, first - second), done, threads)
 
 
 def timed_case(
