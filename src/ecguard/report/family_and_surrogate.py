@@ -1,7 +1,6 @@
 """What the chapter on the family and the surrogate computes; its tables and claims."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,14 +75,12 @@ class HeldOut:
         sampled: [n, L] one draw of the surrogate for each, mA/cm^2.
         error: [n] NRMSE of the draw.
         null_error: [n] NRMSE of the mean training trace in the unit of the case.
-        seconds: that sampling took, compilation included.
     """
 
     chunk: Chunk
     sampled: NDArray[np.float32]
     error: NDArray[np.float64]
     null_error: NDArray[np.float64]
-    seconds: float
 
     def of_task(self, task: int) -> NDArray[np.intp]:
         """Rows of a task, worst first."""
@@ -148,16 +145,9 @@ def hold_out(trained: Trained, seed: int, n: int, n_steps: int) -> HeldOut:
     if seed in {part["family_seed"] for part in trained.record["data"].values()}:
         raise InputError("seed", seed, "one that training never used", "Take 4057.")
     chunk = family.draw(seed, n)
-    started = time.perf_counter()
     sampled = sample_traces(trained.surrogate, chunk, n_steps, seed)
-    seconds = time.perf_counter() - started
-    return HeldOut(
-        chunk,
-        sampled,
-        nrmse(sampled, chunk),
-        nrmse(null_traces(trained.surrogate, chunk), chunk),
-        seconds,
-    )
+    null = null_traces(trained.surrogate, chunk)
+    return HeldOut(chunk, sampled, nrmse(sampled, chunk), nrmse(null, chunk))
 
 
 def null_traces(surrogate: Surrogate, chunk: Chunk) -> NDArray[np.float32]:
