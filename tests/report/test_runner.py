@@ -71,6 +71,7 @@ def test_claims_are_collected_and_valid(made):
     assert [(c["id"], c["pass"]) for c in claims] == [
         ("tiny.criterion-1-cases", True),
         ("tiny.too-few", False),
+        ("report.chapter-seconds", True),
     ]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ecguard.errors import InputError
 from ecguard.files import sha256, write_atomic, write_text
 from ecguard.report import pages
-from ecguard.report.claims import Claim, as_record, collect
+from ecguard.report.claims import Claim, as_record, claim, collect
 from ecguard.report.notebooks import encode as encode_notebook
 from ecguard.report.notebooks import publishable, run_notebook
 from ecguard.report.parameters import (
@@ -29,6 +29,7 @@ from ecguard.report.payload import encode, load_payload, plain, validate
 from ecguard.report.provenance import versions
 
 PUBLISHED = (".json", ".png")
+MOST_SECONDS = 15 * 60
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -263,7 +264,7 @@ def gather(layout: Layout) -> tuple[Claim, ...]:
     ]
     published = [path for path in owned if path.parent == layout.appendix]
     payloads = {p.name: load_payload(p) for p in published if p.suffix == ".json"}
-    claims = collect(payloads.values())
+    claims = (*collect(payloads.values()), time_claim(payloads))
     content = {
         "$schema": "claims.schema.json",
         "claims": [as_record(item) for item in claims],
@@ -285,6 +286,21 @@ def gather(layout: Layout) -> tuple[Claim, ...]:
     ):
         write_text(layout.generated / name, text)
     return claims
+
+
+def time_claim(payloads: Mapping[str, Mapping[str, Any]]) -> Claim:
+    """How long the chapters took when each last ran, by their provenance."""
+    seconds = sum(payload["provenance"]["duration_s"] for payload in payloads.values())
+    return claim(
+        "report",
+        "chapter-seconds",
+        "Time that the chapters took when each last ran; environment and book come on top.",
+        seconds,
+        bound={"op": "<=", "value": MOST_SECONDS},
+        unit="s",
+        n=len(payloads),
+        seconds=seconds,
+    )
 
 
 def copy_schema(layout: Layout, path: Path) -> Path:
