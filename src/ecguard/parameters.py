@@ -6,11 +6,14 @@ from jax.typing import ArrayLike
 
 from ecguard.simulator import Couples
 
+C_OX_LEAST_MM, C_RED_LEAST_MM, ALPHA_LIMITS = 1e-5, 0.0, (0.05, 0.95)
+"""What a row is clipped to (study protocol, section 2)."""
+
 
 def decode_parameters(row: ArrayLike) -> Couples:
     """Couples of a parameter row [..., 7 m], clipped to physical values.
 
-    C_ox is kept >= 1e-5 mM, C_red >= 0 and alpha in [0.05, 0.95] (study protocol, section 2).
+    C_ox is kept >= 1e-5 mM, C_red >= 0 and alpha in [0.05, 0.95].
     """
     row = jnp.asarray(row)
     parts = jnp.split(row, 7, axis=-1)
@@ -18,11 +21,11 @@ def decode_parameters(row: ArrayLike) -> Couples:
     return Couples(
         D_ox=jnp.exp(ln_D_ox),
         D_red=jnp.exp(ln_D_red),
-        C_ox=jnp.maximum(C_ox, 1e-5),
-        C_red=jnp.maximum(C_red, 0.0),
+        C_ox=jnp.maximum(C_ox, C_OX_LEAST_MM),
+        C_red=jnp.maximum(C_red, C_RED_LEAST_MM),
         E0=E0,
         k0=jnp.exp(ln_k0),
-        alpha=jnp.clip(alpha, 0.05, 0.95),
+        alpha=jnp.clip(alpha, *ALPHA_LIMITS),
     )
 
 

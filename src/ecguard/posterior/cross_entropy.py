@@ -29,12 +29,12 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from ecguard.errors import InputError
+from ecguard.parameters import ALPHA_LIMITS, C_OX_LEAST_MM, C_RED_LEAST_MM
 from ecguard.surrogate import Surrogate
 from ecguard.surrogate.sampler import Drive, sample_tail
 
 Likelihood = Literal["summed", "mean"]
 
-C_OX_LEAST_MM, C_RED_LEAST_MM, ALPHA_RANGE = 1e-5, 0.0, (0.05, 0.95)
 _BLOCK_FLOATS = 2**23
 _LOWEST_LOG_BETA = -60.0
 _BISECTIONS = 40
@@ -309,9 +309,9 @@ def _physical_bounds(surrogate: Surrogate) -> tuple[Array, Array]:
     m = surrogate.meta.max_species
     lower = jnp.full(surrogate.meta.phys_dim_core, -jnp.inf)
     lower = lower.at[2 * m : 3 * m].set(C_OX_LEAST_MM).at[3 * m : 4 * m].set(C_RED_LEAST_MM)
-    lower = lower.at[6 * m : 7 * m].set(ALPHA_RANGE[0])
+    lower = lower.at[6 * m : 7 * m].set(ALPHA_LIMITS[0])
     upper = jnp.full(surrogate.meta.phys_dim_core, jnp.inf)
-    return lower, upper.at[6 * m : 7 * m].set(ALPHA_RANGE[1])
+    return lower, upper.at[6 * m : 7 * m].set(ALPHA_LIMITS[1])
 
 
 def _log_likelihood(
