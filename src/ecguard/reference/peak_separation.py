@@ -12,9 +12,8 @@ _HALF = 1000  # samples a sweep
 _WINDOW = 8  # samples on either side of a peak that its position is taken from
 
 
-def _peak(values: NDArray[np.float64]) -> float:
-    """Position of the largest value, in samples, from a polynomial through its neighbours."""
-    largest = int(np.clip(np.argmax(values), _WINDOW, len(values) - 1 - _WINDOW))
+def _peak(values: NDArray[np.float64], largest: int) -> float:
+    """Position of a peak near the largest value, in samples, from a polynomial through some."""
     offset = np.arange(-_WINDOW, _WINDOW + 1)
     fit = np.polynomial.Polynomial.fit(offset, values[largest + offset], 8)
     roots = fit.deriv().roots()
@@ -63,8 +62,7 @@ def peak_separation(
         alpha=alpha,
         temperature_K=temperature_K,
     ).current_density_mA_cm2
-    forward = _peak(-current[: _HALF + 1])
-    reverse = _peak(current[_HALF:])
+    forward, reverse = int(np.argmin(current)), int(np.argmax(current))
     if forward > _HALF - _WINDOW:
         raise InputError(
             "switched_past_V",
@@ -73,4 +71,4 @@ def peak_separation(
             "turn the sweep further past the wave",
         )
     step = (_START_V + switched_past_V) / _HALF
-    return step * (forward + reverse - _HALF)
+    return step * (_peak(-current, forward) + _peak(current, reverse) - 2 * _HALF)

@@ -298,6 +298,8 @@ def _check_times(time: Array, corner: Array, potential: Array) -> None:
         raise InputError(
             "corner_t_s", corner.tolist(), "not decreasing, and not all equal", "sort the corners"
         )
+    if not np.all(np.isfinite(potential)):
+        raise InputError("corner_E_V", potential.tolist(), "finite", "give potentials in V")
     if not np.all((time >= corner[0]) & (time <= corner[-1])):
         raise InputError(
             "t_s",
@@ -308,16 +310,24 @@ def _check_times(time: Array, corner: Array, potential: Array) -> None:
 
 
 def _check_cell(couples: _Couples, area_cm2: float, Ru_ohm: float, Cdl_F: float) -> None:
-    for name, value, allowed in (
-        ("D_ox", couples.D_ox, "> 0"),
-        ("D_red", couples.D_red, "> 0"),
-        ("k0", couples.k0, "> 0"),
-        ("area_cm2", area_cm2, "> 0"),
-        ("C_ox", couples.C_ox, ">= 0"),
-        ("C_red", couples.C_red, ">= 0"),
-        ("Ru_ohm", Ru_ohm, ">= 0"),
-        ("Cdl_F", Cdl_F, ">= 0"),
+    tiny = float(np.finfo(float).tiny)
+    for name, value, low, high in (
+        ("C_ox", couples.C_ox, 0.0, np.inf),
+        ("C_red", couples.C_red, 0.0, np.inf),
+        ("D_ox", couples.D_ox, tiny, np.inf),
+        ("D_red", couples.D_red, tiny, np.inf),
+        ("E0", couples.E0, -np.inf, np.inf),
+        ("k0", couples.k0, tiny, np.inf),
+        ("alpha", couples.alpha, 0.0, 1.0),
+        ("area_cm2", area_cm2, tiny, np.inf),
+        ("Ru_ohm", Ru_ohm, 0.0, np.inf),
+        ("Cdl_F", Cdl_F, 0.0, np.inf),
     ):
-        low = np.min(value)
-        if not (low > 0 or (low == 0 and allowed == ">= 0")):
-            raise InputError(name, float(low), allowed, "give it in the unit of the docstring")
+        bad = np.asarray(value)[~(np.isfinite(value) & (value >= low) & (value <= high))]
+        if bad.size:
+            raise InputError(
+                name,
+                float(bad[0]),
+                f"finite and in [{low:g}, {high:g}]",
+                "give it in the unit of the docstring",
+            )
