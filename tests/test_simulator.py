@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecguard import Cell, Couples, Fouling, InputError, Waveform, simulate, simulate_batch
-from ecguard.simulator import _march
+from ecguard.simulator.march import march
 from ecguard.waveforms import cyclic, square_wave
 
 IDEAL = Cell(Ru_ohm=0.0, Cdl_F=0.0)
@@ -116,16 +116,16 @@ def test_a_batch_equals_its_traces_one_by_one() -> None:
 def test_new_values_compile_nothing() -> None:
     waveform = cyclic(0.4, -0.4, 0.1, 77)
     simulate(waveform, couple(), Cell())
-    before = _march._cache_size()
+    before = march._cache_size()
     simulate(cyclic(0.3, -0.5, 3.0, 77), couple(k0=1e-4, C_red=2.0), Cell(Ru_ohm=0.0))
-    assert _march._cache_size() == before
+    assert march._cache_size() == before
 
 
 def test_gradients_agree_with_finite_differences() -> None:
     with jax.enable_x64(True):
         waveform = jax.tree.map(jnp.asarray, cyclic(0.3, -0.3, 0.2, 201))
         leaves, tree = jax.tree.flatten(
-            (couple(k0=3e-3, C_red=0.5), Cell(AREA, 500.0, 2e-7), Fouling(0.3))
+            (couple(k0=3e-3, C_red=0.5), Cell(AREA, 500.0, 2e-7), Fouling(0.3, patch_share=0.4))
         )
         values = jnp.asarray([float(np.ravel(leaf)[0]) for leaf in leaves])
 

@@ -20,7 +20,7 @@ from ecguard.errors import InputError
 from ecguard.fouling import Fouling
 from ecguard.nernst_layer import current_scale
 from ecguard.parameters import decode_parameters
-from ecguard.simulator import Cell, Couples, Trace, Waveform, simulate_batch
+from ecguard.simulator import BLOCK, Cell, Couples, Trace, Waveform, simulate_batch
 from ecguard.waveforms import chronoamperometry, cyclic, refine, square_wave, tone
 
 N_COUPLES = 2
@@ -51,8 +51,6 @@ ABSENT = {"D": 1e-5, "E0": 0.0, "k0": 1e-2, "alpha": 0.5}
 
 PROFILE_DEPTH = np.linspace(0.0, 4.0, N_PROFILE)
 """Where final concentrations are recorded, in units of sqrt(D duration) of each species."""
-
-_BLOCK = 1024
 
 
 def draw(seed: int, n: int) -> Chunk:
@@ -172,7 +170,7 @@ def simulate_recorded(
         Current [n, L] in mA/cm^2; oxidised and reduced species [n, m * N_PROFILE] in mM.
     """
     n = len(parameters)
-    size = min(_BLOCK, n)
+    size = min(BLOCK, n)
 
     def block(start: int) -> tuple[NDArray[np.float32], ...]:
         rows = np.arange(start, start + size).clip(max=n - 1)
@@ -180,7 +178,9 @@ def simulate_recorded(
             lambda leaf: np.asarray(leaf)[rows], (waveform, parameters, cell, fouling)
         )
         couples = decode_parameters(part[1])
-        trace = simulate_batch(refine(part[0], substeps), couples, part[2], part[3])
+        trace = simulate_batch(
+            refine(part[0], substeps), couples, part[2], part[3], outputs=["mean_flux"]
+        )
         current = trace.current_density_mA_cm2[:, ::substeps]
         return tuple(
             np.asarray(leaf, np.float32)[: n - start]

@@ -1,6 +1,6 @@
 """Fouling of the electrode: coverage kinetics, and what coverage does to the cell."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -32,29 +32,45 @@ class Fouling(eqx.Module):
     cdl_floor_fraction: Any = 0.25  # of the clean double layer
     adsorption_mol_cm2: Any = 2e-9  # charge passed by adsorption, mol cm^-2
     clean_above_V: Any = 0.75  # V
+    patch_share: Any = 0.0  # 0: patches far smaller than the diffusion layer, 1: far larger
 
-    def relaxation(self, c_s: Array, j_F: Array, E_V: Array) -> tuple[Array, Array]:
-        """Gain and loss rate (1/s) of d theta/dt = gain (1 - theta) - loss theta."""
-        gain = self.k_ads * c_s + self.k_reaction * jnp.abs(j_F)
-        loss = self.k_des + jnp.where(E_V > self.clean_above_V, self.k_clean, 0.0)
-        return gain, loss
+    def gain(self, c_s: Array, j_F: Array) -> Array:
+        """Rate (1/s) at which bare sites are covered; c_s in mol cm^-3, j_F in A cm^-2."""
+        return self.k_ads * c_s + self.k_reaction * jnp.abs(j_F)
 
-    def open_fraction(self, theta: Array) -> Array:
-        """Share of the area that still passes charge."""
-        floor = self.area_floor_fraction
-        return floor + (1.0 - floor) * (1.0 - theta) ** self.area_exponent
+    def loss(self, E_from: Array, E_to: Array, signal: Array | None = None) -> Array:
+        """Rate (1/s) at which covered sites are freed during a step between two potentials (V).
 
-    def k0_factor(self, theta: Array) -> Array:
-        """Factor on every k0."""
-        return self.open_fraction(theta) * jnp.exp(-self.k0_theta_coeff * theta)
+        Cleaning acts for the share of the step above `clean_above_V`, or as `signal` (0..1) says.
+        """
+        if signal is None:
+            low, high = jnp.minimum(E_from, E_to), jnp.maximum(E_from, E_to)
+            width = jnp.maximum(high - low, 1e-6)
+            signal = jnp.clip((high - self.clean_above_V) / width, 0.0, 1.0)
+        return self.k_des + self.k_clean * signal
 
-    def film_ohm(self, theta: Array) -> Array:
-        """Film resistance added to Ru, ohm."""
-        # theta = 0 has an infinite slope for exponents below one: keep gradients finite
-        positive = jnp.maximum(theta, jnp.finfo(theta.dtype).tiny)
-        return self.Rfilm_theta_max_ohm * positive**self.film_exponent
+    def cover(self, theta: Array) -> "Cover":
+        """What coverage does to the electrode."""
+        lost = (1.0 - self.area_floor_fraction) * (1.0 - _power(1.0 - theta, self.area_exponent))
+        kept = (1.0 - self.cdl_theta_fraction * theta) * (1.0 - lost)
+        slowed = 1.0 - (1.0 - self.patch_share) * lost
+        return Cover(
+            k0_factor=slowed * jnp.exp(-self.k0_theta_coeff * theta),
+            area_factor=1.0 - self.patch_share * lost,
+            film_ohm=self.Rfilm_theta_max_ohm * _power(theta, self.film_exponent),
+            capacitance_factor=jnp.maximum(kept, self.cdl_floor_fraction),
+        )
 
-    def capacitance_factor(self, theta: Array) -> Array:
-        """Factor on the double-layer capacitance."""
-        kept = (1.0 - self.cdl_theta_fraction * theta) * self.open_fraction(theta)
-        return jnp.maximum(kept, self.cdl_floor_fraction)
+
+class Cover(NamedTuple):
+    """Factors on k0, on the area that passes current and on the double layer; film in ohm."""
+
+    k0_factor: Array
+    area_factor: Array
+    film_ohm: Array
+    capacitance_factor: Array
+
+
+def _power(base: Array, exponent: Array) -> Array:
+    """base**exponent for base >= 0, with finite slopes at 0; faster than the power of XLA."""
+    return jnp.exp(exponent * jnp.log(jnp.maximum(base, jnp.finfo(base.dtype).tiny)))

@@ -35,7 +35,7 @@ def current_scale(E_V: ArrayLike, parameters: ArrayLike, duration_s: ArrayLike) 
     kinetics = jax.tree.map(lambda leaf: leaf[:, None], kinetics_of(decode_parameters(parameters)))
     inverse_thermal = FARADAY / (GAS_CONSTANT * TEMPERATURE_K)
     layer = jnp.sqrt(LAYER_TIME_FRACTION * duration_s)
-    flux = reduction_flux(E_V[None, :], kinetics, 0.0, layer, 0.0, inverse_thermal).end
+    flux = reduction_flux(E_V[None, :], kinetics, 0.0, layer, inverse_thermal)[0]
     faradaic = FARADAY * jnp.max(jnp.abs(jnp.sum(flux, axis=0)))
     swept = jnp.sum(jnp.where(potential_jumps(E_V), 0.0, jnp.abs(jnp.diff(E_V))))
     return 1e3 * (faradaic + TYPICAL_CDL_F_CM2 * swept / duration_s)

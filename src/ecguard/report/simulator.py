@@ -191,9 +191,9 @@ def fouling_table(found: Examples) -> Markdown:
         film, layer, k0 = 0.0, 1.0, 1.0
         if name != "clean":
             start = trace.coverage[0]
-            film = float(found.fouling.film_ohm(start))
-            layer = float(found.fouling.capacitance_factor(start))
-            k0 = float(found.fouling.k0_factor(start))
+            cover = found.fouling.cover(start)
+            film, layer = float(cover.film_ohm), float(cover.capacitance_factor)
+            k0 = float(cover.k0_factor)
         low, high = int(current.argmin()), int(current.argmax())
         rows.append(
             [

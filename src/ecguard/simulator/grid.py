@@ -1,0 +1,68 @@
+"""The time grid of a batch, in units that float32 can hold."""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+_JUMP_V = 1e-3
+
+
+class TimeGrid(eqx.Module):
+    """Steps of a batch of traces.
+
+    Args:
+        duration_s: [B].
+        step: in units of the duration, [L - 1, 1] where all traces share it, else [L - 1, B].
+        span: longest over shortest time that the memory must hold, a power of two.
+        even: whether all steps of all traces are equal.
+    """
+
+    duration_s: Any
+    step: Any
+    span: int = eqx.field(static=True)
+    even: bool = eqx.field(static=True)
+
+
+def time_grid(t_s: ArrayLike) -> TimeGrid:
+    """Grid of times [B, L]; differences are taken in float64 where the times are known."""
+    if isinstance(t_s, jax.core.Tracer):
+        duration = t_s[:, -1] - t_s[:, 0]
+        span = 2 ** math.ceil(math.log2(64 * t_s.shape[-1]))
+        return TimeGrid(duration, jnp.diff(t_s, axis=1).T / duration, span, False)
+    given = np.asarray(t_s)
+    precision = np.finfo(given.dtype if given.dtype.kind == "f" else float).eps
+    time = given.astype(np.float64)
+    duration = time[:, -1] - time[:, 0]
+    step = np.diff(time, axis=1).T / duration
+    slack = 4 * precision * np.abs(time).max(axis=1) / duration  # of stamps in float32
+    if np.all(np.abs(step - 1 / len(step)) <= slack):
+        step = np.full((len(step), 1), 1 / len(step))
+        return TimeGrid(duration, step, _power_of_two(len(step)), True)
+    span = _power_of_two(1 / step.min())
+    if np.all(np.abs(step - step[:, :1]) <= slack):
+        step = step[:, :1]
+    return TimeGrid(duration, step, span, False)
+
+
+def potential_jumps(applied: ArrayLike) -> Array:
+    """Intervals [L - 1, ...] at whose start the potential jumps: steps larger than both neighbours.
+
+    A step counts when it exceeds three times the larger neighbouring step in its direction by more
+    than 1 mV.
+    """
+    change = jnp.diff(jnp.asarray(applied), axis=0)
+    before = jnp.concatenate([change[1:2], change[:-1]])
+    after = jnp.concatenate([change[1:], change[-2:-1]])
+    direction = jnp.sign(change)
+    neighbour = jnp.maximum(jnp.maximum(before * direction, after * direction), 0.0)
+    return jnp.abs(change) > 3.0 * neighbour + _JUMP_V
+
+
+def _power_of_two(ratio: float) -> int:
+    return 2 ** max(1, math.ceil(math.log2(ratio)))

@@ -1,0 +1,449 @@
+"""The march: one scan over the samples of a batch of traces, the batch axis last.
+
+A step needs one scalar: the interfacial potential E_i. With the newest flux linear in time, the
+semi-integral is linear in it, the flux is a closed form of E_i, and charge balance
+
+    E_i = V + U,    V' = (E - V) / tau,    tau U' + U = R (F sum f(E_i) - i_ads),    tau = R Cdl
+
+is one monotone equation. V, the response of the circuit alone, is exact for potentials linear
+between samples; U, which is smooth, takes second-order backward differences: both stay quiet
+however far tau lies below the step.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from ecguard.fouling import Fouling
+from ecguard.semi_integral import exponential_sum
+from ecguard.simulator.electrode import Cell, Couples, Waveform
+from ecguard.simulator.grid import TimeGrid, potential_jumps
+from ecguard.simulator.kinetics import Kinetics, kinetics_of, reduction_flux, shares
+from ecguard.simulator.memory import Gains, gains
+from ecguard.simulator.relaxation import mean_decay, ramp_response
+from ecguard.simulator.trace import Output, Trace
+
+FARADAY = 96485.33212  # C/mol
+GAS_CONSTANT = 8.314462618  # J/(mol K)
+_ROOT_STEP_V = {jnp.dtype("float32"): 1e-4, jnp.dtype("float64"): 1e-7}
+"""Newton squares the error, and one more step follows."""
+_ROOT_LIMIT = 60
+_LARGEST_GROWTH = 2.0  # of steps, for second-order backward differences to be stable
+
+
+class _Electrode(NamedTuple):
+    """What stays the same during the march, leaves [m, B] or [B]."""
+
+    kinetics: Kinetics
+    resistance: Array  # ohm cm^2
+    capacitance: Array  # F/cm^2
+    area: Array  # cm^2
+    inverse_thermal: Array  # 1/V
+    duration: Array  # s
+    fouling: Fouling | None
+    first_share: Array | None  # of a tail in the first flux, where no potential jumps
+
+
+class _Row(NamedTuple):
+    """What one step reads, leaves scalar, [1] or [B]."""
+
+    applied: Array  # V
+    change: Array  # V, since the last sample
+    step: Array  # in units of the duration
+    growth: Array  # step over the last step; 0 where the potential or the march starts anew
+    jump: Array | float  # 1 where the potential jumps at the start of the step
+    first: Array  # 1 in the first step
+    tail: Array  # 1/sqrt(pi t) and its mean over the step, t since the start, of unit duration
+    tail_mean: Array
+    cleaning: Array | None
+    gains: Gains | None
+
+
+class _Slow(NamedTuple):
+    """Carried from step to step, leaves [m, B] or [B]; all but the modes."""
+
+    flux: Array  # its part that is linear in time
+    tails: Array  # sum of the G of all tails
+    lag: Array  # E - V
+    drop: Array  # U
+    drop_before: Array
+    theta: Array | float
+    gain: Array | float  # of the coverage, 1/s
+    gain_before: Array | float
+    interface: Array
+
+
+class _Modes(NamedTuple):
+    """Share of each mode in the semi-integral, and in the tails after jumps, [Q, m, B]."""
+
+    linear: Array
+    tails: Array | None
+
+
+class _Seen(NamedTuple):
+    """What a step sees of the modes, [m, B], in units of sqrt(duration) and its inverse."""
+
+    past: Array  # semi-integral of the earlier flux
+    tail: Array  # flux of earlier tails, at the end of the step
+    tail_mean: Array
+
+
+class _Balance(NamedTuple):
+    """E_i = base + load sum f(E_i), with what the flux f needs."""
+
+    base: Array
+    load: Array
+    kinetics: Kinetics
+    past: Array
+    weight: Array
+    inverse_thermal: Array
+
+
+class _Terms(NamedTuple):
+    """All of a step that does not depend on its root."""
+
+    balance: _Balance
+    guess: Array
+    theta: Array | float
+    area_factor: Array | float
+    capacitance: Array
+    adsorption: Array | float  # A/cm^2
+    lag: Array
+    slope: Array  # of V at the end of the step, V/s
+    lead: Array
+    drop_past: Array  # lead U - drop_past is U' times the step
+    fresh: Array | float
+    share: Array  # of a tail in the new flux
+    settled: Array  # what the flux at the end would be without it
+
+
+@partial(jax.jit, static_argnames=("jumps", "outputs"))
+def march(
+    waveform: Waveform,
+    grid: TimeGrid,
+    couples: Couples,
+    cell: Cell,
+    fouling: Fouling | None,
+    *,
+    jumps: bool,
+    outputs: tuple[Output, ...],
+) -> Trace:
+    """Simulate a batch, leaves [B, ...]; `jumps` is whether any potential jumps after the start."""
+    applied = waveform.E_V.T
+    dtype = applied.dtype
+    electrode = _Electrode(
+        kinetics=kinetics_of(jax.tree.map(jnp.transpose, couples)),
+        resistance=cell.Ru_ohm * cell.area_cm2,
+        capacitance=cell.Cdl_F / cell.area_cm2,
+        area=cell.area_cm2,
+        inverse_thermal=FARADAY / (GAS_CONSTANT * cell.temperature_K),
+        duration=grid.duration_s,
+        fouling=fouling,
+        first_share=None,
+    )
+    if not jumps:
+        electrode = electrode._replace(first_share=_first_share(electrode, grid, applied[0]))
+    kernel = exponential_sum(grid.span)
+    rows = _rows(waveform, grid, jumps)
+    constant = None
+    if grid.even:
+        constant = gains(kernel, grid.span * grid.step[0])
+    elif grid.step.shape[1] == 1:
+        rows = rows._replace(gains=gains(kernel, grid.span * grid.step))
+    start = _start(applied, electrode)
+    shape = (len(kernel.rate), *start.flux.shape)
+    modes = _Modes(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype) if jumps else None)
+    unit = (1.0 / grid.span) ** 0.5  # root of the kernel's shortest time, of unit duration
+    weight = jnp.asarray(kernel.weight, dtype)[:, None, None]
+
+    def advance(
+        carry: tuple[_Slow, _Modes], row: _Row
+    ) -> tuple[tuple[_Slow, _Modes], dict[str, Array]]:
+        slow, modes = carry
+        gain = constant or row.gains or gains(kernel, grid.span * row.step)
+        decayed = _Modes(*(None if mode is None else gain.decay * mode for mode in modes))
+        if modes.tails is None:
+            seen_tail, seen_mean = slow.tails * row.tail, slow.tails * row.tail_mean
+        else:
+            seen_tail = jnp.sum(decayed.tails, axis=0) / unit
+            seen_mean = jnp.sum(gain.mean_tail * modes.tails, axis=0) / unit
+        seen = _Seen(unit * jnp.sum(decayed.linear, axis=0), seen_tail, seen_mean)
+        root = _solve(_terms(*lax.stop_gradient((electrode, slow, seen, row))))
+        close = jax.checkpoint(partial(_close, outputs=outputs), prevent_cse=False)
+        following, held, born, recorded = close(electrode, slow, seen, row, root)
+        linear = decayed.linear + gain.old * held + gain.new * following.flux
+        tails = None
+        if decayed.tails is not None:
+            tails = decayed.tails + gain.decay * weight * born
+        return (following, _Modes(linear, tails)), recorded
+
+    _, recorded = lax.scan(advance, (start, modes), rows)
+    initial = _initial(start, electrode, outputs)
+    joined = {
+        name: jnp.moveaxis(jnp.concatenate([initial[name][None], values]), -1, 0)
+        for name, values in recorded.items()
+    }
+    return Trace(waveform.t_s, waveform.E_V, **joined)
+
+
+def _rows(waveform: Waveform, grid: TimeGrid, jumps: bool) -> _Row:
+    applied, dtype = waveform.E_V.T, waveform.E_V.dtype
+    length = applied.shape[0] - 1
+    first = jnp.zeros(length, dtype).at[0].set(1.0)
+    jump = potential_jumps(applied).astype(dtype) if jumps else jnp.zeros((length, 1), dtype)
+    growth = grid.step / jnp.concatenate([grid.step[:1], grid.step[:-1]])
+    growth = jnp.where(growth > _LARGEST_GROWTH, 0.0, growth) * (1.0 - jump)
+    since = jnp.cumsum(grid.step, axis=0)
+    root = jnp.sqrt(jnp.concatenate([jnp.zeros_like(since[:1]), since]))
+    return _Row(
+        applied=applied[1:],
+        change=jnp.diff(applied, axis=0),
+        step=grid.step,
+        growth=growth.at[0].set(0.0),
+        jump=jump,
+        first=first,
+        tail=1.0 / (jnp.sqrt(jnp.pi) * root[1:]),
+        tail_mean=2.0 / jnp.sqrt(jnp.pi) * jnp.diff(root, axis=0) / grid.step,
+        cleaning=None if waveform.cleaning is None else waveform.cleaning.T[1:],
+        gains=None,
+    )
+
+
+def _start(applied: Array, electrode: _Electrode) -> _Slow:
+    none, fouling = jnp.zeros_like(applied[0]), electrode.fouling
+    flux = jnp.zeros_like(electrode.kinetics.C_ox)
+    theta: Array | float = 0.0
+    gain: Array | float = 0.0
+    if fouling is not None:
+        theta = fouling.initial_theta
+        gain = fouling.gain(_surface(electrode.kinetics, flux), none)
+    return _Slow(flux, flux, none, none, none, theta, gain, gain, applied[0])
+
+
+def _surface(kinetics: Kinetics, semi_integral: Array) -> Array:
+    """Summed surface concentration [B], mol/cm^3."""
+    difference = kinetics.inverse_root_red - kinetics.inverse_root_ox
+    return jnp.sum(kinetics.C_ox + kinetics.C_red + semi_integral * difference, axis=0)
+
+
+def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms:
+    kinetics, fouling = electrode.kinetics, electrode.fouling
+    resistance, capacitance = electrode.resistance, electrode.capacitance
+    theta, area_factor, adsorption = slow.theta, 1.0, 0.0
+    step = row.step * electrode.duration
+    if fouling is not None:
+        gain = jnp.maximum(slow.gain + 0.5 * row.growth * (slow.gain - slow.gain_before), 0.0)
+        jumped = slow.interface + row.jump * row.change
+        loss = fouling.loss(jumped, slow.interface + row.change, row.cleaning)
+        rate = (gain - (gain + loss) * theta) * mean_decay((gain + loss) * step)
+        theta = theta + rate * step
+        adsorption = FARADAY * fouling.adsorption_mol_cm2 * rate
+        cover = fouling.cover(theta)
+        kinetics = kinetics._replace(resistance=kinetics.resistance / cover.k0_factor)
+        area_factor = cover.area_factor
+        resistance = resistance + cover.film_ohm * electrode.area
+        capacitance = capacitance * cover.capacitance_factor
+
+    # the circuit alone
+    hop, ramp = row.jump * row.change, (1.0 - row.jump) * row.change
+    kept, share, left = ramp_response(resistance * capacitance, step)
+    lag = slow.lag + hop
+    slope = (left * lag + (1.0 - kept) * ramp) / step
+    lag = kept * lag + share * ramp
+    lead = (1.0 + 2.0 * row.growth) / (1.0 + row.growth)
+    squared = row.growth * row.growth / (1.0 + row.growth)
+    drop_past = (1.0 + row.growth) * slow.drop - squared * slow.drop_before
+    charging = resistance * capacitance / step
+    divisor = 1.0 / (1.0 + charging * lead)
+    alone = row.applied - lag
+    guess = alone + slow.drop + row.growth * (slow.drop - slow.drop_before)
+
+    # diffusion
+    root_duration = jnp.sqrt(electrode.duration)
+    constant = 2.0 / jnp.sqrt(jnp.pi) * jnp.sqrt(row.step)
+    fresh = jnp.maximum(row.jump, row.first)
+    tail_share = electrode.first_share
+    if tail_share is None:
+        tail_share = _tail_share(kinetics, guess, step, electrode.inverse_thermal)
+    tail_share = fresh * tail_share
+    weight = constant * (
+        (1.0 - fresh) * (2.0 / 3.0) + fresh * (1.0 + (jnp.pi / 2.0 - 1.0) * tail_share)
+    )
+    settled = seen.tail + fresh * slow.flux
+    past = (
+        seen.past
+        + slow.tails
+        + constant * ((1.0 - fresh) / 3.0 + fresh) * slow.flux
+        - weight * settled
+    )
+    balance = _Balance(
+        base=alone + divisor * (charging * drop_past - resistance * adsorption),
+        load=divisor * resistance * area_factor * FARADAY,
+        kinetics=kinetics,
+        past=root_duration * past,
+        weight=root_duration * weight,
+        inverse_thermal=electrode.inverse_thermal,
+    )
+    return _Terms(
+        balance,
+        guess,
+        theta,
+        area_factor,
+        capacitance,
+        adsorption,
+        lag,
+        slope,
+        lead,
+        drop_past,
+        fresh,
+        tail_share,
+        settled,
+    )
+
+
+def _first_share(electrode: _Electrode, grid: TimeGrid, E_V: Array) -> Array:
+    """Share of the tail in the first flux of electrodes that start at E_V."""
+    kinetics, fouling = electrode.kinetics, electrode.fouling
+    if fouling is not None:
+        factor = fouling.cover(fouling.initial_theta).k0_factor
+        kinetics = kinetics._replace(resistance=kinetics.resistance / factor)
+    step = grid.step[0] * electrode.duration
+    return _tail_share(kinetics, E_V, step, electrode.inverse_thermal)
+
+
+def _tail_share(kinetics: Kinetics, E_V: Array, step: Array, inverse_thermal: Array) -> Array:
+    """Share of a tail t^-1/2 in the flux at the end of the first step h after a jump.
+
+    The exact flux is exp(x^2) erfc(x), with x = (k_f / sqrt(D_ox) + k_b / sqrt(D_red)) sqrt(h) at
+    the end. A constant and a tail that have its end and its mean share as follows, to 0.005.
+    """
+    rate = shares(E_V, kinetics, inverse_thermal)
+    drain = rate.reduction * kinetics.inverse_root_ox + rate.oxidation * kinetics.inverse_root_red
+    x = drain * jnp.sqrt(step)
+    rising = x * (rate.slowness + 0.6 * x)
+    return rising / (rising + rate.slowness * (2.66 * rate.slowness + 1.06 * x))
+
+
+def _solve(terms: _Terms) -> tuple[Array, Array]:
+    """Interfacial potential and fluxes: Newton steps, bisection where they leave the bracket.
+
+    E_i - base - load sum f(E_i) rises with a slope of at least 1, so a value brackets the root.
+    """
+    base, load, *flux_terms = terms.balance
+
+    def value_at(E_V: Array) -> tuple[Array, ...]:
+        flux, slope = reduction_flux(E_V, *flux_terms)
+        value = E_V - base - load * jnp.sum(flux, axis=0)
+        newton = E_V - value / (1.0 - load * jnp.sum(slope, axis=0))
+        return E_V, value, newton, flux, slope
+
+    def unfinished(carry: tuple[Array, ...]) -> Array:
+        count, _, _, E_V, _, newton, *_ = carry
+        return jnp.any(jnp.abs(newton - E_V) > tolerance) & (count < _ROOT_LIMIT)
+
+    def improve(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        count, lower, upper, E_V, value, newton, *_ = carry
+        lower = jnp.maximum(lower, E_V - jnp.maximum(value, 0.0))
+        upper = jnp.minimum(upper, E_V - jnp.minimum(value, 0.0))
+        inside = (newton >= lower) & (newton <= upper)
+        better = jnp.where(inside, newton, 0.5 * (lower + upper))
+        return count + 1, lower, upper, *value_at(better)
+
+    tolerance = _ROOT_STEP_V[base.dtype]
+    unbounded = jnp.full_like(base, jnp.inf)
+    carry = (jnp.zeros((), int), -unbounded, unbounded, *value_at(terms.guess))
+    _, _, _, E_V, _, newton, flux, slope = lax.while_loop(unfinished, improve, carry)
+    return newton, flux + slope * (newton - E_V)
+
+
+@jax.custom_jvp
+def _root(root: tuple[Array, Array], balance: _Balance) -> tuple[Array, Array]:
+    """The root of the balance, found before; its derivative by the implicit function theorem."""
+    return root
+
+
+@_root.defjvp
+def _root_jvp(primals: Any, tangents: Any) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    (E_V, flux), balance = primals
+    base, load, *terms = balance
+    _, (d_base, d_load, *d_terms) = tangents
+    (_, slope), (d_flux, _) = jax.jvp(partial(reduction_flux, E_V), terms, d_terms)
+    d_E = d_base + d_load * jnp.sum(flux, axis=0) + load * jnp.sum(d_flux, axis=0)
+    d_E = d_E / (1.0 - load * jnp.sum(slope, axis=0))
+    return (E_V, flux), (d_E, d_flux + slope * d_E)
+
+
+def _close(
+    electrode: _Electrode,
+    slow: _Slow,
+    seen: _Seen,
+    row: _Row,
+    root: tuple[Array, Array],
+    outputs: tuple[Output, ...],
+) -> tuple[_Slow, Array, Array, dict[str, Array]]:
+    """Finish a step: what follows, the flux held at its start, the tail born in it, the outputs."""
+    terms = _terms(electrode, slow, seen, row)
+    balance = terms.balance
+    interface, flux = _root(root, balance)
+    step = row.step * electrode.duration
+    drop = interface - (row.applied - terms.lag)
+    drop_slope = (terms.lead * drop - terms.drop_past) / step
+    capacitive = terms.capacitance * (terms.slope + drop_slope)
+    faradaic = -FARADAY * terms.area_factor * jnp.sum(flux, axis=0)
+    semi_integral = balance.past + balance.weight * flux
+
+    new = flux - terms.settled
+    tail = terms.share * new
+    linear = (new - tail) + terms.fresh * slow.flux
+    born = tail * jnp.sqrt(jnp.pi * row.step)
+    held = jnp.where(terms.fresh > 0, linear, slow.flux)
+    gain: Array | float = 0.0
+    if electrode.fouling is not None:
+        surface = _surface(electrode.kinetics, semi_integral)
+        gain = electrode.fouling.gain(surface, faradaic)
+    following = _Slow(
+        linear,
+        slow.tails + born,
+        terms.lag,
+        drop,
+        slow.drop,
+        terms.theta,
+        gain,
+        slow.gain,
+        interface,
+    )
+    kinetics = electrode.kinetics
+    known = {
+        "interface_V": lambda: interface,
+        "coverage": lambda: terms.theta + jnp.zeros_like(interface),
+        "mean_flux": lambda: 0.5 * (held + linear) + seen.tail_mean + 2.0 * tail,
+        "faradaic_mA_cm2": lambda: 1e3 * faradaic,
+        "capacitive_mA_cm2": lambda: 1e3 * capacitive,
+        "adsorption_mA_cm2": lambda: 1e3 * terms.adsorption + jnp.zeros_like(interface),
+        "surface_ox_mM": lambda: 1e6 * (kinetics.C_ox - semi_integral * kinetics.inverse_root_ox),
+        "surface_red_mM": lambda: (
+            1e6 * (kinetics.C_red + semi_integral * kinetics.inverse_root_red)
+        ),
+    }
+    current = 1e3 * (capacitive + faradaic + terms.adsorption)
+    recorded = {"current_density_mA_cm2": current} | {name: known[name]() for name in outputs}
+    return following, held, born, recorded
+
+
+def _initial(start: _Slow, electrode: _Electrode, outputs: tuple[Output, ...]) -> dict[str, Array]:
+    """The outputs at rest, before the first step."""
+    none, kinetics = jnp.zeros_like(start.interface), electrode.kinetics
+    known = {
+        "interface_V": start.interface,
+        "coverage": start.theta + none,
+        "mean_flux": start.flux,
+        "faradaic_mA_cm2": none,
+        "capacitive_mA_cm2": none,
+        "adsorption_mA_cm2": none,
+        "surface_ox_mM": 1e6 * kinetics.C_ox,
+        "surface_red_mM": 1e6 * kinetics.C_red,
+    }
+    return {"current_density_mA_cm2": none} | {name: known[name] for name in outputs}

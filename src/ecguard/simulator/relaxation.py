@@ -1,0 +1,34 @@
+"""Exact responses of first-order relaxations over one step."""
+
+import jax.numpy as jnp
+from jax import Array
+
+_SMALL = 0.3
+_TERMS = {jnp.dtype("float32"): 6, jnp.dtype("float64"): 12}
+_FAST = 30.0  # exp(-30) is below the precision of float32, and negligible in float64
+
+
+def mean_decay(x: Array) -> Array:
+    """(1 - exp(-x)) / x for x >= 0: the mean of exp(-s) over 0..x."""
+    small = x < _SMALL
+    safe = jnp.where(small, 1.0, x)
+    series: Array | float = 1.0
+    for k in range(_TERMS[x.dtype], 1, -1):
+        series = 1.0 - x * (1.0 / k) * series
+    return jnp.where(small, series, (1.0 - jnp.exp(-safe)) / safe)
+
+
+def ramp_response(time_constant: Array, step: Array) -> tuple[Array, Array, Array]:
+    """How the lag D = E - V of a first-order system V' = (E - V)/tau changes over a step.
+
+    D_new = kept * D_old + share * (E_new - E_old) on a ramp of E. A time constant of 0 is valid.
+
+    Returns:
+        kept exp(-h/tau); share tau/h (1 - exp(-h/tau)); and kept * h/tau, the slope of V that
+        remains of D_old, in units of 1/h.
+    """
+    lag = time_constant / step
+    fast = lag * _FAST < 1.0
+    ratio = jnp.where(fast, _FAST, 1.0 / jnp.where(fast, 1.0, lag))
+    kept = jnp.where(fast, 0.0, jnp.exp(-ratio))
+    return kept, jnp.where(fast, lag, mean_decay(ratio)), kept * ratio
