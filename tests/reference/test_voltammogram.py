@@ -124,7 +124,21 @@ def test_error_is_small_with_ohmic_drop_and_double_layer(
     Ru: float, Cdl: float, area: float
 ) -> None:
     for Lambda in (1e3, 1.0, 0.01):
-        assert cycle(Lambda, Ru_ohm=Ru, Cdl_F=Cdl, area_cm2=area).error < 1e-6
+        assert cycle(Lambda, Ru_ohm=Ru, Cdl_F=Cdl, area_cm2=area).error < 1e-7
+
+
+def test_panels_follow_a_fast_change_between_corners() -> None:
+    """A resistance that limits the current, until the couple is used up at the electrode."""
+    cell = {"Ru_ohm": 1e6, "Cdl_F": 1e-7, "area_cm2": 0.01, "k0": 10.0}
+    trace = reference.voltammogram(
+        np.linspace(0, 4000, 401),
+        [0, 0, 4000],
+        [0.4, -1.0, -1.0],
+        **{**COUPLE, "C_ox": 5.0},
+        **cell,
+    )
+    assert np.ptp(trace.interface_V) > 1.0
+    assert trace.error < 1e-7
 
 
 def test_small_resistance_is_the_limit_of_none() -> None:

@@ -8,7 +8,9 @@ double layer. With f the reduction flux of a couple and S its semi-integral (Nic
     i = Cdl dE_i/dt - F A sum f ,        E_i = E - Ru i .
 
 Flux and current are polynomials on panels, collocated at Radau points (Brunner 2004). Panels double
-in length after the start and after each corner of the potential, where the flux has a root of time.
+in length after the start and after each corner of the potential, where the flux has a root of time;
+they are halved where the interface changes fast between. All are halved once more, which gives the
+error, and twice if that is above 1e-7.
 The past is integrated directly: no sum of exponentials, no time step.
 """
 
@@ -32,7 +34,11 @@ from ecguard.reference.thermal import FARADAY, thermal_voltage
 Array = NDArray[np.float64]
 
 _LONGEST_PANEL = 2.0  # in RT/F of potential; the wave's poles are pi RT/F off the real axis
-_FIRST_PANEL = 1e-16  # of the longest, after a jump
+_LARGEST_CHANGE = 2.5  # in RT/F of interfacial potential; other panels are halved
+_SPLITTING_LIMIT = 12
+_HALVING_LIMIT = 2
+_TOLERANCE = 1e-7
+_FIRST_PANEL = 1e-12  # of the longest, after a jump
 _FIRST_PANEL_OF_A_RAMP = 1e-10
 _NEWTON_LIMIT = 100
 
@@ -47,7 +53,7 @@ class Voltammogram(NamedTuple):
     interface_V: Array
     """[L]."""
     error: float
-    """Largest change of the current when all panels are halved, relative to the largest current."""
+    """Largest change of the current at the last halving of all panels, relative to the largest."""
 
 
 class _Couples(NamedTuple):
@@ -84,6 +90,7 @@ class _Panels(NamedTuple):
 class _Solution(NamedTuple):
     current: Array  # [P, nodes], A/cm^2
     flux: Array  # [P, m, nodes], mol/(cm^2 s)
+    interface: Array  # [P, nodes], V
 
 
 def voltammogram(
@@ -106,6 +113,7 @@ def voltammogram(
     """Response to a potential that is linear between corners.
 
     The electrode rests, without current, until the first corner; the couples react from there on.
+    The time it takes grows with the square of the number of corners.
 
     Args:
         t_s: times at which the current is wanted [L], s, between the first and the last corner.
@@ -122,6 +130,7 @@ def voltammogram(
 
     Raises:
         InputError: times decrease or lie outside, shapes disagree, or a value is not physical.
+        ArithmeticError: Newton's method does not converge.
     """
     time, corner, potential = (
         np.atleast_1d(np.asarray(x, float)) for x in (t_s, corner_t_s, corner_E_V)
@@ -134,23 +143,35 @@ def voltammogram(
     _check_cell(couples, area_cm2, Ru_ohm, Cdl_F)
     couples = couples._replace(C_ox=1e-6 * couples.C_ox, C_red=1e-6 * couples.C_red)
     cell = _Cell(Ru_ohm * area_cm2, Cdl_F / area_cm2, float(thermal_voltage(temperature_K)))
-    results = []
-    for halved in (False, True):
-        panels = _panels(corner, potential, cell.thermal, halved)
+    panels = _panels(corner, potential, cell.thermal)
+    solution = _solve(panels, corner, potential, couples, cell)
+    for _ in range(_SPLITTING_LIMIT):
+        steep = np.ptp(solution.interface, axis=1) > _LARGEST_CHANGE * cell.thermal
+        steep &= panels.start > 0
+        if not steep.any():
+            break
+        panels = _halve(panels, steep)
         solution = _solve(panels, corner, potential, couples, cell)
-        results.append(_sample(time, panels, solution, corner))
-    (coarse, _), (current, flux) = results
-    largest = np.max(np.abs(current))
+    current, flux = _sample(time, panels, solution, corner)
+    for _ in range(_HALVING_LIMIT):
+        coarse = current
+        panels = _halve(panels, np.ones(len(panels.start), dtype=bool))
+        solution = _solve(panels, corner, potential, couples, cell)
+        current, flux = _sample(time, panels, solution, corner)
+        largest = np.max(np.abs(current))
+        error = float(np.max(np.abs(current - coarse)) / largest) if largest > 0 else 0.0
+        if error < _TOLERANCE:
+            break
     return Voltammogram(
         1e3 * current,
         -1e3 * FARADAY * flux,
         _potential(time, corner, potential) - cell.resistance * current,
-        float(np.max(np.abs(current - coarse)) / largest) if largest > 0 else 0.0,
+        error,
     )
 
 
-def _panels(corner: Array, potential: Array, thermal: float, halved: bool) -> _Panels:
-    """Lengths double after every corner, up to the longest; then each may be halved."""
+def _panels(corner: Array, potential: Array, thermal: float) -> _Panels:
+    """Lengths double after every corner, up to the longest."""
     duration, change = np.diff(corner), np.abs(np.diff(potential))
     segments = np.flatnonzero(duration > 0)
     stops = []
@@ -162,10 +183,24 @@ def _panels(corner: Array, potential: Array, thermal: float, halved: bool) -> _P
         graded = longest * 0.5 ** np.arange(np.ceil(-np.log2(first)), -1, -1)
         stop = np.concatenate([[0.0], graded, longest * np.arange(2, count + 1)])
         stop[-1] = duration[segment]
-        stops.append(np.sort(np.append(stop, (stop[1:] + stop[:-1]) / 2)) if halved else stop)
+        stops.append(stop)
     owner = np.repeat(segments, [len(stop) - 1 for stop in stops])
     starts = np.concatenate([stop[:-1] for stop in stops])
     return _Panels(owner, corner[owner], starts, np.concatenate([stop[1:] for stop in stops]))
+
+
+def _halve(panels: _Panels, these: NDArray[np.bool_]) -> _Panels:
+    """The panels, with two in place of each of these."""
+    own = np.repeat(np.arange(len(these)), 1 + these)
+    second = np.append(False, own[1:] == own[:-1])
+    first = np.append(own[1:] == own[:-1], False)
+    middle = (panels.start + panels.stop)[own] / 2
+    return _Panels(
+        panels.segment[own],
+        panels.origin[own],
+        np.where(second, middle, panels.start[own]),
+        np.where(first, middle, panels.stop[own]),
+    )
 
 
 def _solve(
@@ -178,6 +213,7 @@ def _solve(
     charge = panels.length[:, None] * WEIGHTS / np.sqrt(np.pi)
     flux = np.zeros((count, len(couples.E0), NODES_PER_PANEL))
     current = np.zeros((count, NODES_PER_PANEL))
+    interface = np.zeros((count, NODES_PER_PANEL))
     before, applied = 0.0, potential[0]
     for now in range(count):
         segment, length = panels.segment[now], panels.length[now]
@@ -188,8 +224,9 @@ def _solve(
         current[now], flux[now] = _collocate(
             E, slope[segment], before, past, length, time_constant, couples, cell
         )
+        interface[now] = E - cell.resistance * current[now]
         before, applied = current[now, -1], E[-1]
-    return _Solution(current, flux)
+    return _Solution(current, flux, interface)
 
 
 def _past(now: int, panels: _Panels, local: Array, charge: Array, flux: Array) -> Array:
@@ -230,6 +267,8 @@ def _collocate(
         current = current - change * min(1.0, 2.0 * cell.thermal / max(drop, 1e-300))
         if drop < 1e-7 * cell.thermal:
             break
+    else:
+        raise ArithmeticError("Newton's method did not converge; give corners in smaller steps")
     flux, _ = _flux(E - cell.resistance * current, past, length, couples, cell.thermal)
     return current, flux
 
