@@ -44,8 +44,9 @@ def simulate(
         InputError: a value is not finite or out of range, time does not increase, or an output
             has no such name.
     """
-    batch = jax.tree.map(_as_batch, (waveform, couples, cell, fouling))
-    return jax.tree.map(lambda leaf: leaf[0], simulate_batch(*batch, outputs=outputs))
+    waveform, couples, cell, fouling = jax.tree.map(_as_batch, (waveform, couples, cell, fouling))
+    trace = simulate_batch(waveform, couples, cell, fouling, outputs)
+    return jax.tree.map(lambda leaf: leaf[0], trace)
 
 
 def simulate_batch(

@@ -50,18 +50,19 @@ def time_grid(t_s: ArrayLike) -> TimeGrid:
     return TimeGrid(duration, step, span, False)
 
 
-def potential_jumps(applied: ArrayLike) -> Array:
+def potential_jumps(applied: ArrayLike) -> Any:
     """Intervals [L - 1, ...] at whose start the potential jumps: steps larger than both neighbours.
 
     A step counts when it exceeds three times the larger neighbouring step in its direction by more
     than 1 mV.
     """
-    change = jnp.diff(jnp.asarray(applied), axis=0)
-    before = jnp.concatenate([change[1:2], change[:-1]])
-    after = jnp.concatenate([change[1:], change[-2:-1]])
-    direction = jnp.sign(change)
-    neighbour = jnp.maximum(jnp.maximum(before * direction, after * direction), 0.0)
-    return jnp.abs(change) > 3.0 * neighbour + _JUMP_V
+    xp: Any = jnp if isinstance(applied, Array) else np
+    change = xp.diff(xp.asarray(applied), axis=0)
+    before = xp.concatenate([change[1:2], change[:-1]])
+    after = xp.concatenate([change[1:], change[-2:-1]])
+    direction = xp.sign(change)
+    neighbour = xp.maximum(xp.maximum(before * direction, after * direction), 0.0)
+    return xp.abs(change) > 3.0 * neighbour + _JUMP_V
 
 
 def _power_of_two(ratio: float) -> int:

@@ -22,7 +22,7 @@ from ecguard.semi_integral import exponential_sum
 from ecguard.simulator.electrode import Cell, Couples, Waveform
 from ecguard.simulator.grid import TimeGrid, potential_jumps
 from ecguard.simulator.kinetics import Kinetics, kinetics_of, reduction_flux, shares
-from ecguard.simulator.memory import Gains, gains
+from ecguard.simulator.memory import Gains, gains, spread, weighted_sum
 from ecguard.simulator.relaxation import mean_decay, ramp_response
 from ecguard.simulator.trace import Output, Trace
 
@@ -73,7 +73,6 @@ class _Slow(NamedTuple):
     theta: Array | float
     gain: Array | float  # of the coverage, 1/s
     gain_before: Array | float
-    interface: Array
 
 
 class _Modes(NamedTuple):
@@ -87,8 +86,8 @@ class _Seen(NamedTuple):
     """What a step sees of the modes, [m, B], in units of sqrt(duration) and its inverse."""
 
     past: Array  # semi-integral of the earlier flux
-    tail: Array  # flux of earlier tails, at the end of the step
-    tail_mean: Array
+    tail: Array | None  # flux of earlier tails; None where there is but one, from the start
+    tail_mean: Array | None
 
 
 class _Balance(NamedTuple):
@@ -157,31 +156,31 @@ def march(
     shape = (len(kernel.rate), *start.flux.shape)
     modes = _Modes(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype) if jumps else None)
     unit = (1.0 / grid.span) ** 0.5  # root of the kernel's shortest time, of unit duration
-    weight = jnp.asarray(kernel.weight, dtype)[:, None, None]
+    weight = jnp.asarray(kernel.weight, dtype)
+    if grid.step.shape[1] > 1:
+        weight = weight[:, None]
 
     def advance(
         carry: tuple[_Slow, _Modes], row: _Row
     ) -> tuple[tuple[_Slow, _Modes], dict[str, Array]]:
         slow, modes = carry
         gain = constant or row.gains or gains(kernel, grid.span * row.step)
-        decayed = _Modes(*(None if mode is None else gain.decay * mode for mode in modes))
-        if modes.tails is None:
-            seen_tail, seen_mean = slow.tails * row.tail, slow.tails * row.tail_mean
-        else:
-            seen_tail = jnp.sum(decayed.tails, axis=0) / unit
-            seen_mean = jnp.sum(gain.mean_tail * modes.tails, axis=0) / unit
-        seen = _Seen(unit * jnp.sum(decayed.linear, axis=0), seen_tail, seen_mean)
+        seen = _Seen(unit * weighted_sum(gain.decay, modes.linear), None, None)
+        if modes.tails is not None:
+            tail, mean = (weighted_sum(g, modes.tails) / unit for g in (gain.decay, gain.mean_tail))
+            seen = seen._replace(tail=tail, tail_mean=mean)
         root = _solve(_terms(*lax.stop_gradient((electrode, slow, seen, row))))
         close = jax.checkpoint(partial(_close, outputs=outputs), prevent_cse=False)
         following, held, born, recorded = close(electrode, slow, seen, row, root)
-        linear = decayed.linear + gain.old * held + gain.new * following.flux
-        tails = None
-        if decayed.tails is not None:
-            tails = decayed.tails + gain.decay * weight * born
+        decay = jnp.expand_dims(gain.decay, 1 if gain.decay.ndim == 2 else (1, 2))
+        linear = decay * modes.linear + spread(gain.old, held) + spread(gain.new, following.flux)
+        tails = modes.tails
+        if tails is not None:
+            tails = decay * tails + spread(gain.decay * weight, born)
         return (following, _Modes(linear, tails)), recorded
 
     _, recorded = lax.scan(advance, (start, modes), rows)
-    initial = _initial(start, electrode, outputs)
+    initial = _initial(applied[0], start, electrode, outputs)
     joined = {
         name: jnp.moveaxis(jnp.concatenate([initial[name][None], values]), -1, 0)
         for name, values in recorded.items()
@@ -220,7 +219,7 @@ def _start(applied: Array, electrode: _Electrode) -> _Slow:
     if fouling is not None:
         theta = fouling.initial_theta
         gain = fouling.gain(_surface(electrode.kinetics, flux), none)
-    return _Slow(flux, flux, none, none, none, theta, gain, gain, applied[0])
+    return _Slow(flux, flux, none, none, none, theta, gain, gain)
 
 
 def _surface(kinetics: Kinetics, semi_integral: Array) -> Array:
@@ -236,8 +235,8 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
     step = row.step * electrode.duration
     if fouling is not None:
         gain = jnp.maximum(slow.gain + 0.5 * row.growth * (slow.gain - slow.gain_before), 0.0)
-        jumped = slow.interface + row.jump * row.change
-        loss = fouling.loss(jumped, slow.interface + row.change, row.cleaning)
+        resting = row.applied - slow.lag + slow.drop  # E_i as if it followed the potential
+        loss = fouling.loss(resting - (1.0 - row.jump) * row.change, resting, row.cleaning)
         rate = (gain - (gain + loss) * theta) * mean_decay((gain + loss) * step)
         theta = theta + rate * step
         adsorption = FARADAY * fouling.adsorption_mol_cm2 * rate
@@ -272,7 +271,8 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
     weight = constant * (
         (1.0 - fresh) * (2.0 / 3.0) + fresh * (1.0 + (jnp.pi / 2.0 - 1.0) * tail_share)
     )
-    settled = seen.tail + fresh * slow.flux
+    tail = slow.tails * row.tail if seen.tail is None else seen.tail
+    settled = tail + fresh * slow.flux
     past = (
         seen.past
         + slow.tails
@@ -360,15 +360,14 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
 
 
 @jax.custom_jvp
-def _root(root: tuple[Array, Array], balance: _Balance) -> tuple[Array, Array]:
+def _root(root: tuple[Array, Array], _balance: _Balance) -> tuple[Array, Array]:
     """The root of the balance, found before; its derivative by the implicit function theorem."""
     return root
 
 
 @_root.defjvp
 def _root_jvp(primals: Any, tangents: Any) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    (E_V, flux), balance = primals
-    base, load, *terms = balance
+    (E_V, flux), (_, load, *terms) = primals
     _, (d_base, d_load, *d_terms) = tangents
     (_, slope), (d_flux, _) = jax.jvp(partial(reduction_flux, E_V), terms, d_terms)
     d_E = d_base + d_load * jnp.sum(flux, axis=0) + load * jnp.sum(d_flux, axis=0)
@@ -405,21 +404,14 @@ def _close(
         surface = _surface(electrode.kinetics, semi_integral)
         gain = electrode.fouling.gain(surface, faradaic)
     following = _Slow(
-        linear,
-        slow.tails + born,
-        terms.lag,
-        drop,
-        slow.drop,
-        terms.theta,
-        gain,
-        slow.gain,
-        interface,
+        linear, slow.tails + born, terms.lag, drop, slow.drop, terms.theta, gain, slow.gain
     )
     kinetics = electrode.kinetics
+    older = slow.tails * row.tail_mean if seen.tail_mean is None else seen.tail_mean
     known = {
         "interface_V": lambda: interface,
         "coverage": lambda: terms.theta + jnp.zeros_like(interface),
-        "mean_flux": lambda: 0.5 * (held + linear) + seen.tail_mean + 2.0 * tail,
+        "mean_flux": lambda: 0.5 * (held + linear) + older + 2.0 * tail,
         "faradaic_mA_cm2": lambda: 1e3 * faradaic,
         "capacitive_mA_cm2": lambda: 1e3 * capacitive,
         "adsorption_mA_cm2": lambda: 1e3 * terms.adsorption + jnp.zeros_like(interface),
@@ -433,11 +425,13 @@ def _close(
     return following, held, born, recorded
 
 
-def _initial(start: _Slow, electrode: _Electrode, outputs: tuple[Output, ...]) -> dict[str, Array]:
+def _initial(
+    applied: Array, start: _Slow, electrode: _Electrode, outputs: tuple[Output, ...]
+) -> dict[str, Array]:
     """The outputs at rest, before the first step."""
-    none, kinetics = jnp.zeros_like(start.interface), electrode.kinetics
+    none, kinetics = jnp.zeros_like(start.lag), electrode.kinetics
     known = {
-        "interface_V": start.interface,
+        "interface_V": applied,
         "coverage": start.theta + none,
         "mean_flux": start.flux,
         "faradaic_mA_cm2": none,
