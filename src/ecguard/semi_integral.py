@@ -37,8 +37,6 @@ class ExponentialSum(NamedTuple):
 def exponential_sum(span: int) -> ExponentialSum:
     """The shortest fitted sum whose relative error on [1, span] stays below `TOLERANCE`.
 
-    Rates are log-spaced from 0.3/span to 8; weights follow by least squares of the relative error.
-
     Args:
         span: ratio of the longest to the shortest time, at least 2.
 
@@ -49,12 +47,20 @@ def exponential_sum(span: int) -> ExponentialSum:
         ValueError: no sum of up to 40 terms reaches the tolerance (span above about 1e9).
     """
     for terms in _TERMS:
-        time = np.geomspace(1.0, span, 40 * terms)
-        rate = np.geomspace(0.3 / span, 8.0, terms)
-        relative = np.exp(-np.outer(time, rate)) * np.sqrt(np.pi * time)[:, None]
-        scale = relative.max(axis=0)
-        weight, *_ = np.linalg.lstsq(relative / scale, np.ones_like(time), rcond=None)
-        fitted = ExponentialSum(rate, weight / scale)
+        fitted = fitted_sum(span, terms)
         if fitted.relative_error(span) <= TOLERANCE:
             return fitted
     raise ValueError(f"no exponential sum reaches {TOLERANCE} on a span of {span}")
+
+
+def fitted_sum(span: int, terms: int) -> ExponentialSum:
+    """The sum of so many exponentials, whatever its error.
+
+    Rates are log-spaced from 0.3/span to 8; weights follow by least squares of the relative error.
+    """
+    time = np.geomspace(1.0, span, 40 * terms)
+    rate = np.geomspace(0.3 / span, 8.0, terms)
+    relative = np.exp(-np.outer(time, rate)) * np.sqrt(np.pi * time)[:, None]
+    scale = relative.max(axis=0)
+    weight, *_ = np.linalg.lstsq(relative / scale, np.ones_like(time), rcond=None)
+    return ExponentialSum(rate, weight / scale)
