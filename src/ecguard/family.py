@@ -210,7 +210,7 @@ def final_profiles(trace: Trace, couples: Couples) -> tuple[Array, Array]:
     Returns:
         Oxidised and reduced species, each [batch, m * N_PROFILE] in mM.
     """
-    duration = trace.t_s[:, -1] - trace.t_s[:, 0]
+    duration = jnp.asarray(trace.t_s[:, -1] - trace.t_s[:, 0])
     kernel = jnp.asarray(_profile_kernel(trace.t_s.shape[1]), duration.dtype)
     flux = 1e6 * trace.mean_flux[:, 1:]
     passed = jnp.einsum("bim,xi->bmx", flux, kernel) * jnp.sqrt(duration)[:, None, None]

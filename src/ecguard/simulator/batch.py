@@ -12,9 +12,9 @@ import numpy as np
 
 from ecguard.fouling import Fouling
 from ecguard.simulator.electrode import Cell, Couples, Waveform
-from ecguard.simulator.grid import TimeGrid, potential_jumps, time_grid
+from ecguard.simulator.grid import potential_jumps, time_grid
 from ecguard.simulator.march import march
-from ecguard.simulator.ranges import check
+from ecguard.simulator.ranges import check_shapes, check_values
 from ecguard.simulator.trace import USUAL, Output, Trace
 
 BLOCK = 512
@@ -44,9 +44,9 @@ def simulate(
         InputError: a value is not finite or out of range, time does not increase, or an output
             has no such name.
     """
-    waveform, couples, cell, fouling = jax.tree.map(_as_batch, (waveform, couples, cell, fouling))
-    trace = simulate_batch(waveform, couples, cell, fouling, outputs)
-    return jax.tree.map(lambda leaf: leaf[0], trace)
+    batch = jax.tree.map(_as_batch, (waveform, couples, cell, fouling))
+    arguments, settings = _prepare(*batch, outputs)
+    return Trace(waveform.t_s, waveform.E_V, **_march_one(*arguments, **settings))
 
 
 def simulate_batch(
@@ -54,7 +54,7 @@ def simulate_batch(
     couples: Couples,
     cell: Cell,
     fouling: Fouling | None = None,
-    outputs: Collection[Output] = USUAL,
+    outputs: Collection[Output] = (),
 ) -> Trace:
     """Simulate many traces at once; every leaf of every argument has a leading batch axis.
 
@@ -67,7 +67,7 @@ def simulate_batch(
         couples: leaves [batch, m].
         cell: leaves [batch].
         fouling: leaves [batch], or None for clean electrodes.
-        outputs: what to record beside the current.
+        outputs: what to record beside the current; each costs some speed.
 
     Returns:
         Traces with leaves [batch, L]; float64 where JAX has it enabled, float32 else.
@@ -77,39 +77,64 @@ def simulate_batch(
             increase, or an output has no such name. Values that JAX is tracing are not checked.
     """
     arguments = (waveform, couples, cell, fouling)
-    check(*arguments, outputs)
-    grid = time_grid(waveform.t_s)
-    recorded = tuple(dict.fromkeys(outputs))
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments))
-    jumps = isinstance(waveform.E_V, jax.core.Tracer) or _any_jump(waveform.E_V)
-    run = partial(march, jumps=jumps, outputs=recorded)
     n = len(waveform.E_V)
-    if traced or n <= BLOCK:
-        return run(*_as_arrays((waveform, grid, couples, cell, fouling)))
+    if n <= BLOCK or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments)):
+        return Trace(waveform.t_s, waveform.E_V, **_march_block(*arguments, outputs))
+    check_shapes(*arguments)
+    arguments = jax.tree.map(np.asarray, arguments)
 
-    def block(start: int) -> Trace:
+    def block(start: int) -> dict[str, jax.Array]:
         rows = np.arange(start, start + BLOCK).clip(max=n - 1)
-        part = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], arguments)
-        trace = run(*_as_arrays((part[0], _rows_of(grid, rows), *part[1:])))
-        return jax.tree.map(lambda leaf: leaf[: n - start], trace)
+        found = _march_block(*jax.tree.map(lambda leaf: leaf[rows], arguments), outputs)
+        return {name: values[: n - start] for name, values in found.items()}
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         blocks = list(pool.map(block, range(0, n, BLOCK)))
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)
+    joined = {name: jnp.concatenate([part[name] for part in blocks]) for name in blocks[0]}
+    return Trace(waveform.t_s, waveform.E_V, **joined)
+
+
+def _march_block(*arguments: Any) -> dict[str, jax.Array]:
+    checked, settings = _prepare(*arguments)
+    return march(*checked, **settings)
+
+
+def _prepare(
+    waveform: Waveform,
+    couples: Couples,
+    cell: Cell,
+    fouling: Fouling | None,
+    outputs: Collection[Output],
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments and settings of the march, checked, in the precision that JAX has enabled."""
+    check_shapes(waveform, couples, cell, fouling)
+    check_values(waveform, couples, cell, fouling, outputs)
+    as_array = partial(_as_array, dtype=jnp.zeros(()).dtype)
+    E_V, cleaning, grid, *electrode = jax.tree.map(
+        as_array,
+        (waveform.E_V, waveform.cleaning, time_grid(waveform.t_s), couples, cell, fouling),
+    )
+    jumps = isinstance(E_V, jax.core.Tracer) or bool(_any_jump(E_V))
+    return (E_V, cleaning, grid, *electrode), {
+        "jumps": jumps,
+        "outputs": tuple(dict.fromkeys(outputs)),
+    }
+
+
+@partial(jax.jit, static_argnames=("jumps", "outputs"))
+def _march_one(*arguments: Any, **settings: Any) -> dict[str, jax.Array]:
+    return {name: values[0] for name, values in march(*arguments, **settings).items()}
+
+
+@jax.jit
+def _any_jump(E_V: jax.Array) -> jax.Array:
+    return jnp.any(potential_jumps(E_V))
 
 
 def _as_batch(leaf: Any) -> Any:
     return leaf[None] if isinstance(leaf, jax.Array) else np.asarray(leaf)[None]
 
 
-def _as_arrays(tree: Any) -> Any:
-    return jax.tree.map(partial(jnp.asarray, dtype=jnp.zeros(()).dtype), tree)
-
-
-def _any_jump(E_V: Any) -> bool:
-    return bool(np.any(potential_jumps(np.asarray(E_V).T)))
-
-
-def _rows_of(grid: TimeGrid, rows: np.ndarray) -> TimeGrid:
-    step = grid.step if grid.step.shape[1] == 1 else grid.step[:, rows]
-    return TimeGrid(grid.duration_s[rows], step, grid.span, grid.even)
+def _as_array(leaf: Any, dtype: Any) -> Any:
+    """Arrays of the host stay there: the march takes them over, block by block."""
+    return leaf.astype(dtype) if isinstance(leaf, jax.Array) else np.asarray(leaf, dtype)

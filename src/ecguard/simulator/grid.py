@@ -10,6 +10,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from ecguard.errors import InputError
+
 _JUMP_V = 1e-3
 
 
@@ -30,36 +32,49 @@ class TimeGrid(eqx.Module):
 
 
 def time_grid(t_s: ArrayLike) -> TimeGrid:
-    """Grid of times [B, L]; differences are taken in float64 where the times are known."""
+    """Grid of times [B, L]; differences are taken in float64 where the times are known.
+
+    Raises:
+        InputError: a time is not finite, or does not exceed the one before.
+    """
     if isinstance(t_s, jax.core.Tracer):
         duration = t_s[:, -1] - t_s[:, 0]
         span = 2 ** math.ceil(math.log2(64 * t_s.shape[-1]))
         return TimeGrid(duration, jnp.diff(t_s, axis=1).T / duration, span, False)
-    given = np.asarray(t_s)
-    precision = np.finfo(given.dtype if given.dtype.kind == "f" else float).eps
-    time = given.astype(np.float64)
+    time = np.asarray(t_s)
+    precision = np.finfo(time.dtype).eps if time.dtype.kind == "f" else 0.0
+    time = time.astype(np.float64, copy=False)
+    step = np.diff(time, axis=1)
     duration = time[:, -1] - time[:, 0]
-    step = np.diff(time, axis=1).T / duration
-    slack = 4 * precision * np.abs(time).max(axis=1) / duration  # of stamps in float32
-    if np.all(np.abs(step - 1 / len(step)) <= slack):
-        step = np.full((len(step), 1), 1 / len(step))
-        return TimeGrid(duration, step, _power_of_two(len(step)), True)
+    shortest, longest = step.min(axis=1), step.max(axis=1)
+    if not (np.all(shortest > 0) and np.all(np.isfinite(longest))):
+        raise InputError(
+            "Waveform.t_s",
+            float(step[~((step > 0) & np.isfinite(step))][0]),
+            "finite times, every step of time is > 0",
+            "sort the samples by time and drop repeated ones",
+        )
+    slack = 4 * precision * np.abs(time[:, [0, -1]]).max(axis=1)  # of stamps in float32
+    if np.all(longest - shortest <= 2 * slack):
+        even = np.full((step.shape[1], 1), 1 / step.shape[1])
+        return TimeGrid(duration, even, _power_of_two(step.shape[1]), True)
+    step = (step / duration[:, None]).T
     span = _power_of_two(1 / step.min())
-    if np.all(np.abs(step - step[:, :1]) <= slack):
+    if np.all(np.abs(step - step[:, :1]) <= 2 * slack / duration):
         step = step[:, :1]
     return TimeGrid(duration, step, span, False)
 
 
 def potential_jumps(applied: ArrayLike) -> Any:
-    """Intervals [L - 1, ...] at whose start the potential jumps: steps larger than both neighbours.
+    """Intervals [..., L - 1] at whose start the potential jumps: steps larger than both neighbours.
 
     A step counts when it exceeds three times the larger neighbouring step in its direction by more
     than 1 mV.
     """
     xp: Any = jnp if isinstance(applied, Array) else np
-    change = xp.diff(xp.asarray(applied), axis=0)
-    before = xp.concatenate([change[1:2], change[:-1]])
-    after = xp.concatenate([change[1:], change[-2:-1]])
+    change = xp.diff(xp.asarray(applied), axis=-1)
+    before = xp.concatenate([change[..., 1:2], change[..., :-1]], axis=-1)
+    after = xp.concatenate([change[..., 1:], change[..., -2:-1]], axis=-1)
     direction = xp.sign(change)
     neighbour = xp.maximum(xp.maximum(before * direction, after * direction), 0.0)
     return xp.abs(change) > 3.0 * neighbour + _JUMP_V

@@ -19,12 +19,12 @@ from jax import Array, lax
 
 from ecguard.fouling import Fouling
 from ecguard.semi_integral import exponential_sum
-from ecguard.simulator.electrode import Cell, Couples, Waveform
+from ecguard.simulator.electrode import Cell, Couples
 from ecguard.simulator.grid import TimeGrid, potential_jumps
 from ecguard.simulator.kinetics import Kinetics, kinetics_of, reduction_flux, shares
 from ecguard.simulator.memory import Gains, gains, spread, weighted_sum
 from ecguard.simulator.relaxation import mean_decay, ramp_response
-from ecguard.simulator.trace import Output, Trace
+from ecguard.simulator.trace import Output
 
 FARADAY = 96485.33212  # C/mol
 GAS_CONSTANT = 8.314462618  # J/(mol K)
@@ -121,7 +121,8 @@ class _Terms(NamedTuple):
 
 @partial(jax.jit, static_argnames=("jumps", "outputs"))
 def march(
-    waveform: Waveform,
+    E_V: Array,
+    cleaning: Array | None,
     grid: TimeGrid,
     couples: Couples,
     cell: Cell,
@@ -129,9 +130,9 @@ def march(
     *,
     jumps: bool,
     outputs: tuple[Output, ...],
-) -> Trace:
-    """Simulate a batch, leaves [B, ...]; `jumps` is whether any potential jumps after the start."""
-    applied = waveform.E_V.T
+) -> dict[str, Array]:
+    """Current and `outputs` of a batch, leaves [B, ...]; `jumps`: whether any potential jumps."""
+    applied = E_V.T
     dtype = applied.dtype
     electrode = _Electrode(
         kinetics=kinetics_of(jax.tree.map(jnp.transpose, couples)),
@@ -146,7 +147,7 @@ def march(
     if not jumps:
         electrode = electrode._replace(first_share=_first_share(electrode, grid, applied[0]))
     kernel = exponential_sum(grid.span)
-    rows = _rows(waveform, grid, jumps)
+    rows = _rows(applied, None if cleaning is None else cleaning.T, grid, jumps)
     constant = None
     if grid.even:
         constant = gains(kernel, grid.span * grid.step[0])
@@ -181,18 +182,16 @@ def march(
 
     _, recorded = lax.scan(advance, (start, modes), rows)
     initial = _initial(applied[0], start, electrode, outputs)
-    joined = {
+    return {
         name: jnp.moveaxis(jnp.concatenate([initial[name][None], values]), -1, 0)
         for name, values in recorded.items()
     }
-    return Trace(waveform.t_s, waveform.E_V, **joined)
 
 
-def _rows(waveform: Waveform, grid: TimeGrid, jumps: bool) -> _Row:
-    applied, dtype = waveform.E_V.T, waveform.E_V.dtype
-    length = applied.shape[0] - 1
+def _rows(applied: Array, cleaning: Array | None, grid: TimeGrid, jumps: bool) -> _Row:
+    length, dtype = applied.shape[0] - 1, applied.dtype
     first = jnp.zeros(length, dtype).at[0].set(1.0)
-    jump = potential_jumps(applied).astype(dtype) if jumps else jnp.zeros((length, 1), dtype)
+    jump = potential_jumps(applied.T).T.astype(dtype) if jumps else jnp.zeros((length, 1), dtype)
     growth = grid.step / jnp.concatenate([grid.step[:1], grid.step[:-1]])
     growth = jnp.where(growth > _LARGEST_GROWTH, 0.0, growth) * (1.0 - jump)
     since = jnp.cumsum(grid.step, axis=0)
@@ -206,7 +205,7 @@ def _rows(waveform: Waveform, grid: TimeGrid, jumps: bool) -> _Row:
         first=first,
         tail=1.0 / (jnp.sqrt(jnp.pi) * root[1:]),
         tail_mean=2.0 / jnp.sqrt(jnp.pi) * jnp.diff(root, axis=0) / grid.step,
-        cleaning=None if waveform.cleaning is None else waveform.cleaning.T[1:],
+        cleaning=None if cleaning is None else cleaning[1:],
         gains=None,
     )
 
@@ -231,7 +230,9 @@ def _surface(kinetics: Kinetics, semi_integral: Array) -> Array:
 def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms:
     kinetics, fouling = electrode.kinetics, electrode.fouling
     resistance, capacitance = electrode.resistance, electrode.capacitance
-    theta, area_factor, adsorption = slow.theta, 1.0, 0.0
+    theta = slow.theta
+    area_factor: Array | float = 1.0
+    adsorption: Array | float = 0.0
     step = row.step * electrode.duration
     if fouling is not None:
         gain = jnp.maximum(slow.gain + 0.5 * row.growth * (slow.gain - slow.gain_before), 0.0)
@@ -332,10 +333,10 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
 
     E_i - base - load sum f(E_i) rises with a slope of at least 1, so a value brackets the root.
     """
-    base, load, *flux_terms = terms.balance
+    base, load, kinetics, past, weight, inverse_thermal = terms.balance
 
     def value_at(E_V: Array) -> tuple[Array, ...]:
-        flux, slope = reduction_flux(E_V, *flux_terms)
+        flux, slope = reduction_flux(E_V, kinetics, past, weight, inverse_thermal)
         value = E_V - base - load * jnp.sum(flux, axis=0)
         newton = E_V - value / (1.0 - load * jnp.sum(slope, axis=0))
         return E_V, value, newton, flux, slope

@@ -46,31 +46,10 @@ _FOULING_RANGES = {
 }
 
 
-def check(
-    waveform: Waveform,
-    couples: Couples,
-    cell: Cell,
-    fouling: Fouling | None,
-    outputs: Collection[str],
-) -> None:
-    """Refuse values that no electrode can have; traced values pass."""
-    for name in outputs:
-        if name not in OUTPUTS:
-            raise InputError("outputs", name, f"any of {', '.join(OUTPUTS)}", "name one of these")
-    for holder, ranges in (
-        (waveform, {"t_s": (-math.inf, math.inf), "E_V": (-20.0, 20.0)}),
-        (couples, _COUPLE_RANGES),
-        (cell, _CELL_RANGES),
-        (fouling, _FOULING_RANGES),
-    ):
-        if holder is None:
-            continue
-        for name, (low, high) in ranges.items():
-            _check_range(f"{type(holder).__name__}.{name}", getattr(holder, name), low, high)
-    if waveform.cleaning is not None:
-        _check_range("Waveform.cleaning", waveform.cleaning, 0.0, 1.0)
+def check_shapes(waveform: Waveform, couples: Couples, cell: Cell, fouling: Fouling | None) -> None:
+    """Refuse leaves whose shapes disagree: waveform [B, L], couples [B, m], all others [B]."""
     shape, times = np.shape(waveform.E_V), np.shape(waveform.t_s)
-    if shape != times or len(shape) != 2 or shape[1] < 2:
+    if shape != times or len(shape) != 2 or shape[1] < 2 or shape[0] < 1:
         raise InputError(
             "Waveform",
             f"t_s {times}, E_V {shape}",
@@ -84,31 +63,54 @@ def check(
             f"the shape of Waveform.E_V, {shape}",
             "give one value for each sample",
         )
-    if not isinstance(waveform.t_s, jax.core.Tracer):
-        step = np.diff(np.asarray(waveform.t_s), axis=-1)
-        if not np.all(step > 0):
-            raise InputError(
-                "Waveform.t_s",
-                float(step.min()),
-                "every step of time is > 0",
-                "sort the samples by time and drop repeated ones",
-            )
-    for name in _COUPLE_RANGES:
-        if np.shape(getattr(couples, name)) != np.shape(couples.E0):
-            raise InputError(
-                f"Couples.{name}",
-                np.shape(getattr(couples, name)),
-                f"the shape of Couples.E0, {np.shape(couples.E0)}",
-                "give one value for each couple",
-            )
+    pairs = (*np.shape(couples.E0)[1:], 0)[0]
+    for holder, expected in ((couples, (shape[0], pairs)), (cell, shape[:1]), (fouling, shape[:1])):
+        if holder is None:
+            continue
+        for name, value in vars(holder).items():
+            if np.shape(value) != expected or 0 in expected:
+                raise InputError(
+                    f"{type(holder).__name__}.{name}",
+                    f"shape {np.shape(value)}",
+                    f"the shape {expected} of {shape[0]} traces"
+                    + (", as Couples.E0" if holder is couples else ""),
+                    "give one value for each couple"
+                    if holder is couples
+                    else "give one value for each trace",
+                )
+
+
+def check_values(
+    waveform: Waveform,
+    couples: Couples,
+    cell: Cell,
+    fouling: Fouling | None,
+    outputs: Collection[str],
+) -> None:
+    """Refuse values that no electrode can have; traced values pass."""
+    for name in outputs:
+        if name not in OUTPUTS:
+            raise InputError("outputs", name, f"any of {', '.join(OUTPUTS)}", "name one of these")
+    for holder, ranges in (
+        (waveform, {"E_V": (-20.0, 20.0)}),
+        (couples, _COUPLE_RANGES),
+        (cell, _CELL_RANGES),
+        (fouling, _FOULING_RANGES),
+    ):
+        if holder is None:
+            continue
+        for name, (low, high) in ranges.items():
+            _check_range(f"{type(holder).__name__}.{name}", getattr(holder, name), low, high)
+    if waveform.cleaning is not None:
+        _check_range("Waveform.cleaning", waveform.cleaning, 0.0, 1.0)
 
 
 def _check_range(name: str, value: ArrayLike, low: float, high: float) -> None:
     if isinstance(value, jax.core.Tracer):
         return
     values = np.asarray(value)
-    if values.size == 0:
-        raise InputError(name, "an empty array", "at least one value", "give a value")
+    if low <= values.min() and values.max() <= high and np.isfinite(values.max()):
+        return
     bad = ~((values >= low) & (values <= high) & np.isfinite(values))
     if np.any(bad):
         raise InputError(

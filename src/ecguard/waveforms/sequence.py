@@ -65,8 +65,7 @@ def refine(waveform: Waveform, substeps: int) -> Waveform:
     """
     at_least(1, substeps=substeps)
     time, potential = np.asarray(waveform.t_s), np.asarray(waveform.E_V)
-    jump = np.asarray(potential_jumps(np.moveaxis(potential, -1, 0)))
-    jump = np.moveaxis(jump, 0, -1)[..., None]
+    jump = np.asarray(potential_jumps(potential))[..., None]
     share = np.arange(1, substeps + 1) / substeps
 
     def between(
