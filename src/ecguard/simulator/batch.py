@@ -44,7 +44,7 @@ def simulate(
         InputError: a value is not finite or out of range, time does not increase, or an output
             has no such name.
     """
-    batch = jax.tree.map(_as_batch, (waveform, couples, cell, fouling))
+    batch: Any = jax.tree.map(_as_batch, (waveform, couples, cell, fouling))
     arguments, settings = _prepare(*batch, outputs)
     return Trace(waveform.t_s, waveform.E_V, **_march_one(*arguments, **settings))
 

@@ -44,4 +44,6 @@ class Biofouling(eqx.Module):
         self, waveform: Waveform, couples: Couples, cell: Cell, severity: ArrayLike
     ) -> Trace:
         """Traces of a batch; every leaf has a leading batch axis, severity is [batch] in 0..1."""
-        return simulate_batch(waveform, couples, cell, self.fouling(severity))
+        return simulate_batch(
+            waveform, couples, cell, self.fouling(severity), outputs=["interface_V", "coverage"]
+        )
