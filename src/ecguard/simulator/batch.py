@@ -44,8 +44,10 @@ def simulate(
         InputError: a value is not finite or out of range, time does not increase, or an output
             has no such name.
     """
-    batch: Any = jax.tree.map(_as_batch, (waveform, couples, cell, fouling))
-    arguments, settings = _prepare(*batch, outputs)
+    each: Any = partial(jax.tree.map, _as_batch)
+    arguments, settings = _prepare(
+        each(waveform), each(couples), each(cell), each(fouling), outputs
+    )
     return Trace(waveform.t_s, waveform.E_V, **_march_one(*arguments, **settings))
 
 
