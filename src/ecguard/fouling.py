@@ -6,6 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
+_LEAST_K0_FACTOR = 1e-15  # of a fully blocked electrode: no current that could be measured
+
 
 class Fouling(eqx.Module):
     """Coverage theta of the electrode by a blocking film. The defaults are the reference stress.
@@ -55,7 +57,7 @@ class Fouling(eqx.Module):
         kept = (1.0 - self.cdl_theta_fraction * theta) * (1.0 - lost)
         slowed = 1.0 - (1.0 - self.patch_share) * lost
         return Cover(
-            k0_factor=slowed * jnp.exp(-self.k0_theta_coeff * theta),
+            k0_factor=jnp.maximum(slowed * jnp.exp(-self.k0_theta_coeff * theta), _LEAST_K0_FACTOR),
             area_factor=1.0 - self.patch_share * lost,
             film_ohm=self.Rfilm_theta_max_ohm * _power(theta, self.film_exponent),
             capacitance_factor=jnp.maximum(kept, self.cdl_floor_fraction),
@@ -73,4 +75,5 @@ class Cover(NamedTuple):
 
 def _power(base: Array, exponent: Array) -> Array:
     """base**exponent for base >= 0, with finite slopes at 0; faster than the power of XLA."""
-    return jnp.exp(exponent * jnp.log(jnp.maximum(base, jnp.finfo(base.dtype).tiny)))
+    power = jnp.exp(exponent * jnp.log(jnp.maximum(base, jnp.finfo(base.dtype).tiny)))
+    return jnp.where((base > 0) | (exponent == 0), power, 0.0)

@@ -18,6 +18,8 @@ class Kinetics(NamedTuple):
     alpha: Array
     inverse_root_ox: Array  # 1/sqrt(D_ox)
     inverse_root_red: Array  # 1/sqrt(D_red)
+    smallest: Array  # semi-integrals between which no concentration is negative
+    largest: Array
 
 
 def kinetics_of(couples: Couples) -> Kinetics:
@@ -30,6 +32,8 @@ def kinetics_of(couples: Couples) -> Kinetics:
         couples.alpha,
         1.0 / jnp.sqrt(couples.D_ox),
         1.0 / jnp.sqrt(couples.D_red),
+        -couples.C_red * 1e-6 * jnp.sqrt(couples.D_red),
+        couples.C_ox * 1e-6 * jnp.sqrt(couples.D_ox),
     )
 
 

@@ -30,7 +30,7 @@ FARADAY = 96485.33212  # C/mol
 GAS_CONSTANT = 8.314462618  # J/(mol K)
 _ROOT_STEP_V = {jnp.dtype("float32"): 1e-4, jnp.dtype("float64"): 1e-7}
 """Newton squares the error, and one more step follows."""
-_ROOT_LIMIT = 60
+_ROOT_LIMIT = 100
 _LARGEST_GROWTH = 2.0  # of steps, for second-order backward differences to be stable
 
 
@@ -56,6 +56,7 @@ class _Row(NamedTuple):
     growth: Array  # step over the last step; 0 where the potential or the march starts anew
     jump: Array | float  # 1 where the potential jumps at the start of the step
     first: Array  # 1 in the first step
+    fresh: Array  # 1 where the flux does not go on: at jumps, the start and far longer steps
     tail: Array  # 1/sqrt(pi t) and its mean over the step, t since the start, of unit duration
     tail_mean: Array
     cleaning: Array | None
@@ -66,6 +67,7 @@ class _Slow(NamedTuple):
     """Carried from step to step, leaves [m, B] or [B]; all but the modes."""
 
     flux: Array  # its part that is linear in time
+    flux_before: Array | None  # None where no potential jumps after the start
     tails: Array  # sum of the G of all tails
     lag: Array  # E - V
     drop: Array  # U
@@ -108,6 +110,7 @@ class _Terms(NamedTuple):
     guess: Array
     theta: Array | float
     area_factor: Array | float
+    resistance: Array
     capacitance: Array
     adsorption: Array | float  # A/cm^2
     lag: Array
@@ -117,6 +120,8 @@ class _Terms(NamedTuple):
     fresh: Array | float
     share: Array  # of a tail in the new flux
     settled: Array  # what the flux at the end would be without it
+    divisor: Array
+    carried: Array
 
 
 @partial(jax.jit, static_argnames=("jumps", "outputs"))
@@ -153,7 +158,7 @@ def march(
         constant = gains(kernel, grid.span * grid.step[0])
     elif grid.step.shape[1] == 1:
         rows = rows._replace(gains=gains(kernel, grid.span * grid.step))
-    start = _start(applied, electrode)
+    start = _start(applied, electrode, jumps)
     shape = (len(kernel.rate), *start.flux.shape)
     modes = _Modes(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype) if jumps else None)
     unit = (1.0 / grid.span) ** 0.5  # root of the kernel's shortest time, of unit duration
@@ -193,7 +198,8 @@ def _rows(applied: Array, cleaning: Array | None, grid: TimeGrid, jumps: bool) -
     first = jnp.zeros(length, dtype).at[0].set(1.0)
     jump = potential_jumps(applied.T).T.astype(dtype) if jumps else jnp.zeros((length, 1), dtype)
     growth = grid.step / jnp.concatenate([grid.step[:1], grid.step[:-1]])
-    growth = jnp.where(growth > _LARGEST_GROWTH, 0.0, growth) * (1.0 - jump)
+    longer = growth > _LARGEST_GROWTH
+    growth = jnp.where(longer, 0.0, growth) * (1.0 - jump)
     since = jnp.cumsum(grid.step, axis=0)
     root = jnp.sqrt(jnp.concatenate([jnp.zeros_like(since[:1]), since]))
     return _Row(
@@ -203,6 +209,7 @@ def _rows(applied: Array, cleaning: Array | None, grid: TimeGrid, jumps: bool) -
         growth=growth.at[0].set(0.0),
         jump=jump,
         first=first,
+        fresh=jnp.maximum(jnp.maximum(jump, first[:, None]), longer.astype(dtype)),
         tail=1.0 / (jnp.sqrt(jnp.pi) * root[1:]),
         tail_mean=2.0 / jnp.sqrt(jnp.pi) * jnp.diff(root, axis=0) / grid.step,
         cleaning=None if cleaning is None else cleaning[1:],
@@ -210,7 +217,7 @@ def _rows(applied: Array, cleaning: Array | None, grid: TimeGrid, jumps: bool) -
     )
 
 
-def _start(applied: Array, electrode: _Electrode) -> _Slow:
+def _start(applied: Array, electrode: _Electrode, jumps: bool) -> _Slow:
     none, fouling = jnp.zeros_like(applied[0]), electrode.fouling
     flux = jnp.zeros_like(electrode.kinetics.C_ox)
     theta: Array | float = 0.0
@@ -218,7 +225,7 @@ def _start(applied: Array, electrode: _Electrode) -> _Slow:
     if fouling is not None:
         theta = fouling.initial_theta
         gain = fouling.gain(_surface(electrode.kinetics, flux), none)
-    return _Slow(flux, flux, none, none, none, theta, gain, gain)
+    return _Slow(flux, flux if jumps else None, flux, none, none, none, theta, gain, gain)
 
 
 def _surface(kinetics: Kinetics, semi_integral: Array) -> Array:
@@ -249,9 +256,9 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
 
     # the circuit alone
     hop, ramp = row.jump * row.change, (1.0 - row.jump) * row.change
-    kept, share, left = ramp_response(resistance * capacitance, step)
+    kept, share, left, moved = ramp_response(resistance * capacitance, step)
     lag = slow.lag + hop
-    slope = (left * lag + (1.0 - kept) * ramp) / step
+    slope = (left * lag + moved * ramp) / step
     lag = kept * lag + share * ramp
     lead = (1.0 + 2.0 * row.growth) / (1.0 + row.growth)
     squared = row.growth * row.growth / (1.0 + row.growth)
@@ -264,27 +271,33 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
     # diffusion
     root_duration = jnp.sqrt(electrode.duration)
     constant = 2.0 / jnp.sqrt(jnp.pi) * jnp.sqrt(row.step)
-    fresh = jnp.maximum(row.jump, row.first)
+    fresh = row.fresh
     tail_share = electrode.first_share
     if tail_share is None:
         tail_share = _tail_share(kinetics, guess, step, electrode.inverse_thermal)
-    tail_share = fresh * tail_share
+    tail_share = jnp.maximum(row.jump, row.first) * tail_share
+    carried = fresh * _common(
+        slow.flux, slow.flux if slow.flux_before is None else slow.flux_before
+    )
     weight = constant * (
         (1.0 - fresh) * (2.0 / 3.0) + fresh * (1.0 + (jnp.pi / 2.0 - 1.0) * tail_share)
     )
     tail = slow.tails * row.tail if seen.tail is None else seen.tail
-    settled = tail + fresh * slow.flux
+    settled = tail + carried
     past = (
         seen.past
         + slow.tails
-        + constant * ((1.0 - fresh) / 3.0 + fresh) * slow.flux
+        + constant * ((1.0 - fresh) / 3.0 * slow.flux + carried)
         - weight * settled
     )
+    past = root_duration * past
+    past = jnp.where(past > kinetics.largest, kinetics.largest, past)
+    past = jnp.where(past < kinetics.smallest, kinetics.smallest, past)
     balance = _Balance(
         base=alone + divisor * (charging * drop_past - resistance * adsorption),
         load=divisor * resistance * area_factor * FARADAY,
         kinetics=kinetics,
-        past=root_duration * past,
+        past=past,
         weight=root_duration * weight,
         inverse_thermal=electrode.inverse_thermal,
     )
@@ -293,6 +306,7 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
         guess,
         theta,
         area_factor,
+        resistance,
         capacitance,
         adsorption,
         lag,
@@ -302,7 +316,14 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
         fresh,
         tail_share,
         settled,
+        divisor,
+        carried,
     )
+
+
+def _common(one: Array, other: Array) -> Array:
+    """What two fluxes have in common: the smaller where they agree in sign, else 0."""
+    return jnp.clip(other, jnp.minimum(one, 0.0), jnp.maximum(one, 0.0))
 
 
 def _first_share(electrode: _Electrode, grid: TimeGrid, E_V: Array) -> Array:
@@ -324,12 +345,14 @@ def _tail_share(kinetics: Kinetics, E_V: Array, step: Array, inverse_thermal: Ar
     rate = shares(E_V, kinetics, inverse_thermal)
     drain = rate.reduction * kinetics.inverse_root_ox + rate.oxidation * kinetics.inverse_root_red
     x = drain * jnp.sqrt(step)
-    rising = x * (rate.slowness + 0.6 * x)
-    return rising / (rising + rate.slowness * (2.66 * rate.slowness + 1.06 * x))
+    fast = x / (rate.slowness + x)
+    slow = 1.0 - fast
+    rising = fast * (slow + 0.6 * fast)
+    return rising / (rising + slow * (2.66 * slow + 1.06 * fast))
 
 
 def _solve(terms: _Terms) -> tuple[Array, Array]:
-    """Interfacial potential and fluxes: Newton steps, bisection where they leave the bracket.
+    """Interfacial potential and fluxes: Newton steps, bisection where they leave or do not halve.
 
     E_i - base - load sum f(E_i) rises with a slope of at least 1, so a value brackets the root.
     """
@@ -342,22 +365,26 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
         return E_V, value, newton, flux, slope
 
     def unfinished(carry: tuple[Array, ...]) -> Array:
-        count, _, _, E_V, _, newton, *_ = carry
-        return jnp.any(jnp.abs(newton - E_V) > tolerance) & (count < _ROOT_LIMIT)
+        count, _, _, _, E_V, _, newton, *_ = carry
+        least = tolerance + rounding * jnp.abs(E_V)
+        return jnp.any(jnp.abs(newton - E_V) > least) & (count < _ROOT_LIMIT)
 
     def improve(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        count, lower, upper, E_V, value, newton, *_ = carry
+        count, lower, upper, moved, E_V, value, newton, *_ = carry
         lower = jnp.maximum(lower, E_V - jnp.maximum(value, 0.0))
         upper = jnp.minimum(upper, E_V - jnp.minimum(value, 0.0))
         inside = (newton >= lower) & (newton <= upper)
-        better = jnp.where(inside, newton, 0.5 * (lower + upper))
-        return count + 1, lower, upper, *value_at(better)
+        shrinks = jnp.abs(newton - E_V) <= 0.5 * moved
+        better = jnp.where(inside & shrinks, newton, 0.5 * (lower + upper))
+        return count + 1, lower, upper, jnp.abs(better - E_V), *value_at(better)
 
     tolerance = _ROOT_STEP_V[base.dtype]
+    rounding = 4 * float(jnp.finfo(base.dtype).eps)
     unbounded = jnp.full_like(base, jnp.inf)
-    carry = (jnp.zeros((), int), -unbounded, unbounded, *value_at(terms.guess))
-    _, _, _, E_V, _, newton, flux, slope = lax.while_loop(unfinished, improve, carry)
-    return newton, flux + slope * (newton - E_V)
+    carry = (jnp.zeros((), int), -unbounded, unbounded, unbounded, *value_at(terms.guess))
+    *_, E_V, value, _, flux, slope = lax.while_loop(unfinished, improve, carry)
+    step = -value / (1.0 - load * jnp.sum(slope, axis=0))
+    return E_V + step, flux + slope * step
 
 
 @jax.custom_jvp
@@ -389,23 +416,28 @@ def _close(
     balance = terms.balance
     interface, flux = _root(root, balance)
     step = row.step * electrode.duration
-    drop = interface - (row.applied - terms.lag)
-    drop_slope = (terms.lead * drop - terms.drop_past) / step
-    capacitive = terms.capacitance * (terms.slope + drop_slope)
     faradaic = -FARADAY * terms.area_factor * jnp.sum(flux, axis=0)
+    # U and its slope as the balance has them: differences of potentials would cancel
+    loss = faradaic + terms.adsorption
+    stored = terms.capacitance / step * terms.drop_past
+    drop = terms.divisor * terms.resistance * (stored - loss)
+    ahead = terms.resistance * terms.capacitance / step * terms.lead
+    capacitive = terms.capacitance * terms.slope - terms.divisor * (ahead * loss + stored)
+    current = terms.capacitance * terms.slope + terms.divisor * (loss - stored)
     semi_integral = balance.past + balance.weight * flux
 
     new = flux - terms.settled
     tail = terms.share * new
-    linear = (new - tail) + terms.fresh * slow.flux
+    linear = (new - tail) + terms.carried
     born = tail * jnp.sqrt(jnp.pi * row.step)
     held = jnp.where(terms.fresh > 0, linear, slow.flux)
     gain: Array | float = 0.0
     if electrode.fouling is not None:
         surface = _surface(electrode.kinetics, semi_integral)
         gain = electrode.fouling.gain(surface, faradaic)
+    before = None if slow.flux_before is None else slow.flux
     following = _Slow(
-        linear, slow.tails + born, terms.lag, drop, slow.drop, terms.theta, gain, slow.gain
+        linear, before, slow.tails + born, terms.lag, drop, slow.drop, terms.theta, gain, slow.gain
     )
     kinetics = electrode.kinetics
     older = slow.tails * row.tail_mean if seen.tail_mean is None else seen.tail_mean
@@ -421,8 +453,7 @@ def _close(
             1e6 * (kinetics.C_red + semi_integral * kinetics.inverse_root_red)
         ),
     }
-    current = 1e3 * (capacitive + faradaic + terms.adsorption)
-    recorded = {"current_density_mA_cm2": current} | {name: known[name]() for name in outputs}
+    recorded = {"current_density_mA_cm2": 1e3 * current} | {name: known[name]() for name in outputs}
     return following, held, born, recorded
 
 

@@ -18,17 +18,18 @@ def mean_decay(x: Array) -> Array:
     return jnp.where(small, series, (1.0 - jnp.exp(-safe)) / safe)
 
 
-def ramp_response(time_constant: Array, step: Array) -> tuple[Array, Array, Array]:
+def ramp_response(time_constant: Array, step: Array) -> tuple[Array, Array, Array, Array]:
     """How the lag D = E - V of a first-order system V' = (E - V)/tau changes over a step.
 
     D_new = kept * D_old + share * (E_new - E_old) on a ramp of E. A time constant of 0 is valid.
 
     Returns:
-        kept exp(-h/tau); share tau/h (1 - exp(-h/tau)); and kept * h/tau, the slope of V that
-        remains of D_old, in units of 1/h.
+        kept exp(-h/tau); share tau/h (1 - exp(-h/tau)); and the slope of V at the end, in units
+        of 1/h, from D_old, kept * h/tau, and from the ramp, 1 - kept, which keeps its digits.
     """
     lag = time_constant / step
     fast = lag * _FAST < 1.0
     ratio = jnp.where(fast, _FAST, 1.0 / jnp.where(fast, 1.0, lag))
     kept = jnp.where(fast, 0.0, jnp.exp(-ratio))
-    return kept, jnp.where(fast, lag, mean_decay(ratio)), kept * ratio
+    mean = mean_decay(ratio)
+    return kept, jnp.where(fast, lag, mean), kept * ratio, jnp.where(fast, 1.0, ratio * mean)
