@@ -32,6 +32,7 @@ _ROOT_STEP_V = {jnp.dtype("float32"): 1e-4, jnp.dtype("float64"): 1e-7}
 """Newton squares the error, and one more step follows."""
 _ROOT_LIMIT = 100
 _LARGEST_GROWTH = 2.0  # of steps, for second-order backward differences to be stable
+_LONGEST_LINE = 16.0  # growth of steps up to which the flux is drawn on from the one before
 
 
 class _Electrode(NamedTuple):
@@ -198,8 +199,8 @@ def _rows(applied: Array, cleaning: Array | None, grid: TimeGrid, jumps: bool) -
     first = jnp.zeros(length, dtype).at[0].set(1.0)
     jump = potential_jumps(applied.T).T.astype(dtype) if jumps else jnp.zeros((length, 1), dtype)
     growth = grid.step / jnp.concatenate([grid.step[:1], grid.step[:-1]])
-    longer = growth > _LARGEST_GROWTH
-    growth = jnp.where(longer, 0.0, growth) * (1.0 - jump)
+    longer = (growth > _LONGEST_LINE).astype(dtype)
+    growth = jnp.where(growth > _LARGEST_GROWTH, 0.0, growth) * (1.0 - jump)
     since = jnp.cumsum(grid.step, axis=0)
     root = jnp.sqrt(jnp.concatenate([jnp.zeros_like(since[:1]), since]))
     return _Row(
@@ -209,7 +210,7 @@ def _rows(applied: Array, cleaning: Array | None, grid: TimeGrid, jumps: bool) -
         growth=growth.at[0].set(0.0),
         jump=jump,
         first=first,
-        fresh=jnp.maximum(jnp.maximum(jump, first[:, None]), longer.astype(dtype)),
+        fresh=jnp.maximum(jnp.maximum(jump, first[:, None]), longer),
         tail=1.0 / (jnp.sqrt(jnp.pi) * root[1:]),
         tail_mean=2.0 / jnp.sqrt(jnp.pi) * jnp.diff(root, axis=0) / grid.step,
         cleaning=None if cleaning is None else cleaning[1:],
