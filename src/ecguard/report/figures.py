@@ -161,6 +161,7 @@ def lines_figure(
     x_labels: Sequence[str],
     y_labels: Sequence[str],
     titles: Sequence[str] = (),
+    log: Sequence[str] = (),
 ) -> Figure:
     """Panels side by side, each with lines named in a legend.
 
@@ -169,13 +170,22 @@ def lines_figure(
         x_labels: quantity and unit for each panel, such as "potential / V".
         y_labels: the same for y.
         titles: of the panels, or empty.
+        log: logarithmic axes of the panels: "", "y" or "xy"; their points are marked.
     """
     figure, grid = _figure(1, len(panels), min(4.5 * len(panels), 13.0), 3.8)
     for index, (axes, lines) in enumerate(zip(grid[0], panels, strict=True)):
+        scale = log[index] if log else ""
         for order, (name, (x, y)) in enumerate(lines.items()):
             axes.plot(
-                np.asarray(x), np.asarray(y), linestyle=DASHES[order % len(DASHES)], label=name
+                np.asarray(x),
+                np.asarray(y),
+                linestyle=DASHES[order % len(DASHES)],
+                marker="o" if scale else None,
+                markersize=4.0,
+                label=name,
             )
+        for axis in scale:
+            axes.set(**{f"{axis}scale": "log"})
         axes.set(xlabel=x_labels[index], ylabel=y_labels[index])
         if titles:
             axes.set_title(titles[index])

@@ -27,7 +27,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", n_cases=6, n_held_out=300, n_traces=256, n_bootstrap=200),
+        Profile("smoke", n_cases=6, n_held_out=300, n_traces=1024, n_bootstrap=200),
         Profile("standard", n_cases=100, n_held_out=1000, n_traces=1024, n_bootstrap=2000),
         Profile("full", n_cases=600, n_held_out=3000, n_traces=4096, n_bootstrap=10000),
     )

@@ -1,35 +1,49 @@
-"""What the chapter on the simulator computes: examples, closed forms, speed; tables and claims."""
+"""What the chapter on the simulator shows: examples, speed and peers; tables and claims."""
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from IPython.display import Markdown
 from numpy.typing import NDArray
 
-from ecguard import family, reference
+from ecguard import family
 from ecguard.errors import InputError
 from ecguard.fouling import Fouling
 from ecguard.parameters import decode_parameters, encode_parameters
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
-from ecguard.report.failure_modes import table
-from ecguard.simulator import Cell, Couples, Trace, Waveform, simulate_batch
+from ecguard.report.failure_modes import sentences, table
+from ecguard.report.peers import HEAD, Row, cells
+from ecguard.simulator import (
+    BLOCK,
+    Cell,
+    Couples,
+    Output,
+    Trace,
+    Waveform,
+    simulate,
+    simulate_batch,
+)
 from ecguard.waveforms import chronoamperometry, cyclic, square_wave, tone
 
 N_STEPS = 1024
-N_CHECKED = 64
-FAST_CM_S = 1e3
 WINDOW_V = 0.5
-BLOCK = 128
 PASSES = 20
-SPEED_GOAL = 8000.0
+RECORDED: tuple[Output, ...] = ("coverage",)
+N_GRADIENTS = 256
+SPEED_GOAL = 40_000.0
+ALONE_GOAL_MS = 5.0
+GRADIENT_GOAL = 5.0
+PEER_TIME_GOAL = 500.0
+PEER_ERROR_GOAL = 10.0
 
 TASK_WORDS = {
     "cv": "cyclic voltammetry",
@@ -62,28 +76,6 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One simulated curve beside its closed form, both over `x`."""
-
-    x: Array
-    simulated: Array
-    closed_form: Array
-
-
-@dataclass(frozen=True)
-class Checks:
-    """Errors of the simulator on cases of the family's ranges.
-
-    Args:
-        errors: [n] per claim, in the unit of `BOUNDS`.
-        curves: one case of each comparison.
-    """
-
-    errors: Mapping[str, Array]
-    curves: Mapping[str, Curve]
-
-
-@dataclass(frozen=True)
 class Speed:
     """Throughput of the simulator.
 
@@ -98,33 +90,6 @@ class Speed:
     compile_s: float
     traces: int
     threads: int
-
-
-BOUNDS: Mapping[str, tuple[str, str, float]] = {
-    "peak-current": (
-        "Largest error of the peak current of fast couples against Randles and Sevcik.",
-        "%",
-        0.05,
-    ),
-    "peak-potential": ("Largest error of the potential of that peak.", "mV", 0.05),
-    "limiting-current": (
-        "Largest error after a step to the limiting current, against Cottrell, in the second half.",
-        "%",
-        0.05,
-    ),
-    "kinetic-step": (
-        "Largest error after a step of couples of any rate constant, in the second half.",
-        "%",
-        0.05,
-    ),
-    "coverage": ("Largest error of the coverage at constant rates.", "", 1e-4),
-    "clean-control": (
-        "Largest difference between a clean electrode and one whose fouling has no coverage and "
-        "no way to gain any, over the range of the trace.",
-        "",
-        1e-6,
-    ),
-}
 
 
 def couples(n: int, **values: float | Array) -> Couples:
@@ -159,7 +124,7 @@ def examples(scan_rate_V_s: float, initial_theta: float) -> Examples:
         lambda leaf: leaf[None], cyclic(WINDOW_V, -WINDOW_V, scan_rate_V_s, N_STEPS + 1)
     )
     voltammogram = {
-        name: simulate_batch(sweep, couples(1), cases(1, cell), cases(1, film))
+        name: simulate_batch(sweep, couples(1), cases(1, cell), cases(1, film), outputs=RECORDED)
         for name, film in films.items()
     }
     built = (
@@ -220,51 +185,85 @@ def fouling_table(found: Examples) -> Markdown:
     return Markdown(table(head, rows))
 
 
-def closed_forms(seed: int) -> Checks:
-    """Hold the simulator against closed forms on cases from the ranges of the family."""
-    rng = np.random.default_rng(seed)
+def speed_claims(
+    chapter: Chapter, speed: Speed, alone_ms: float, ratio: float | None = None
+) -> tuple[Claim, ...]:
+    """Throughput, one trace alone, and the cost of a gradient where it was measured."""
     found = [
-        check(rng) for check in (_sweep, _limiting_step, _kinetic_step, _coverage, _clean_control)
-    ]
-    return Checks(
-        {name: error for part in found for name, error in part.errors.items()},
-        {name: curve for part in found for name, curve in part.curves.items()},
-    )
-
-
-def panel(curve: Curve) -> dict[str, tuple[Array, Array]]:
-    """Lines of a figure: the closed form over the simulated curve."""
-    return {
-        "simulated": (curve.x, curve.simulated),
-        "closed form": (curve.x, curve.closed_form),
-    }
-
-
-def claims(chapter: Chapter, checks: Checks) -> tuple[Claim, ...]:
-    """Each closed form as a claim on the worst of its cases."""
-    return tuple(
         chapter.claim(
-            key,
-            text,
-            checks.errors[key].max(),
-            unit=unit,
-            bound={"op": "<=", "value": bound},
-            n=len(checks.errors[key]),
+            "throughput",
+            f"Fouled traces of one couple and {N_STEPS} steps, with Ru and Cdl: fastest of "
+            f"{PASSES} passes on {speed.threads} threads; compiling took {speed.compile_s:.1f} s "
+            "more.",
+            speed.traces_per_s,
+            unit="traces/s",
+            bound={"op": ">=", "value": SPEED_GOAL},
+            n=speed.traces,
+        ),
+        chapter.claim(
+            "one-trace",
+            f"One such trace alone, checks of its values included: fastest of {PASSES} calls.",
+            alone_ms,
+            unit="ms",
+            bound={"op": "<=", "value": ALONE_GOAL_MS},
+            n=1,
+        ),
+    ]
+    if ratio is not None:
+        found.append(
+            chapter.claim(
+                "gradient-cost",
+                "Time of a value and its gradient in every parameter of couples, cell and fouling, "
+                "over the time of the value.",
+                ratio,
+                bound={"op": "<=", "value": GRADIENT_GOAL},
+                n=N_GRADIENTS,
+            )
         )
-        for key, (text, unit, bound) in BOUNDS.items()
+    return tuple(found)
+
+
+def peers_table(rows: Sequence[Row]) -> Markdown:
+    """Ours and the others on the same sweeps."""
+    if not rows:
+        return Markdown("Not compared in this profile: choose `standard` or `full`.")
+    return Markdown(table(HEAD, map(cells, rows)))
+
+
+def peer_sentences(claims: Sequence[Claim], rows: Sequence[Row]) -> Markdown:
+    """The claims on the peers, or that there are none."""
+    if claims:
+        return sentences(claims)
+    return Markdown(
+        "No other simulator is installed here: `pip install ecguard[peers]`." if rows else ""
     )
 
 
-def speed_claim(chapter: Chapter, speed: Speed) -> Claim:
-    """The simulator's throughput, compilation excluded."""
-    return chapter.claim(
-        "throughput",
-        f"Fouled traces of one couple and {N_STEPS} steps, with Ru and Cdl: fastest of {PASSES} "
-        f"passes on {speed.threads} threads; compiling took {speed.compile_s:.1f} s more.",
-        speed.traces_per_s,
-        unit="traces/s",
-        bound={"op": ">=", "value": SPEED_GOAL},
-        n=speed.traces,
+def peer_claims(chapter: Chapter, rows: Sequence[Row]) -> tuple[Claim, ...]:
+    """The fastest peer that ran beside our batch on the same sweep; none where no peer ran."""
+    batch = {row.sweep: row for row in rows if row.simulator.startswith("ecguard, batch")}
+    ran = [row for row in rows if row.times_ours and not row.simulator.startswith("ecguard")]
+    if not ran:
+        return ()
+    fastest = min(ran, key=lambda row: row.times_ours or 0.0)
+    theirs = abs(fastest.peak_error_percent or 0.0)
+    ours = abs(batch[fastest.sweep].peak_error_percent or 0.0)
+    words = f"of the fastest installed peer, {fastest.simulator}, over ours ({fastest.sweep} sweep)"
+    return (
+        chapter.claim(
+            "peer-time",
+            f"Time a trace {words}, ours in a batch.",
+            fastest.times_ours,
+            bound={"op": ">=", "value": PEER_TIME_GOAL},
+            n=len(ran),
+        ),
+        chapter.claim(
+            "peer-error",
+            f"Peak error {words}.",
+            theirs / ours if ours else None,
+            bound={"op": ">=", "value": PEER_ERROR_GOAL},
+            n=len(ran),
+        ),
     )
 
 
@@ -304,6 +303,29 @@ def throughput(
     return Speed(done / fastest, max(0.0, first - second), done, threads)
 
 
+def one_trace_ms() -> float:
+    """Fastest call of `simulate` on one trace of `timed_case`, ms; compilation excluded."""
+    case = jax.tree.map(lambda leaf: leaf[0], timed_case(1, 1, True))
+    return 1e3 * _fastest(lambda: partial(simulate, outputs=())(*case))
+
+
+def gradient_ratio(n: int = N_GRADIENTS) -> float:
+    """Time of value and gradient over that of the value, for a batch of n traces.
+
+    The value is the mean squared current; the gradient is in every parameter of couples, cell and
+    fouling.
+    """
+    waveform, *electrode = timed_case(n, 1, True)
+    leaves = jax.tree.map(partial(jnp.asarray, dtype=jnp.float32), tuple(electrode))
+
+    def value(electrode: tuple[Any, ...]) -> jax.Array:
+        current = simulate_batch(waveform, *electrode).current_density_mA_cm2
+        return jnp.mean(current**2)
+
+    both = jax.value_and_grad(value)
+    return _fastest(lambda: both(leaves)) / _fastest(lambda: value(leaves))
+
+
 def timed_case(
     n: int, n_couples: int, fouled: bool, seed: int = 0
 ) -> tuple[Waveform, Couples, Cell, Fouling | None]:
@@ -322,128 +344,12 @@ def _seconds(run: Any) -> float:
     return time.perf_counter() - started
 
 
+def _fastest(call: Callable[[], Any]) -> float:
+    """Seconds of the fastest of `PASSES` calls, after one that compiles."""
+    jax.block_until_ready(call())
+    return min(_seconds(lambda: jax.block_until_ready(call())) for _ in range(PASSES))
+
+
 def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float], n: int) -> Array:
     low, high = np.log(bounds)
-    return np.exp(rng.uniform(low, high, n))
-
-
-def _drawn(rng: np.random.Generator) -> dict[str, Array]:
-    """Diffusion coefficients, concentration and potential of single couples, each [N_CHECKED]."""
-    return {
-        "D_ox": _log_uniform(rng, family.D_RANGE_CM2_S, N_CHECKED),
-        "D_red": _log_uniform(rng, family.D_RANGE_CM2_S, N_CHECKED),
-        "C_ox": rng.uniform(*family.C_OX_RANGE_MM, N_CHECKED),
-        "E0": rng.uniform(*family.E0_RANGE_V, N_CHECKED),
-    }
-
-
-def _current(waveform: Waveform, **values: float | Array) -> Array:
-    """Current densities [N_CHECKED, L] without resistance and double layer."""
-    ideal = cases(N_CHECKED, Cell(Ru_ohm=0.0, Cdl_F=0.0))
-    trace = simulate_batch(waveform, couples(N_CHECKED, **values), ideal)
-    return np.asarray(trace.current_density_mA_cm2, float)
-
-
-def _vertex(x: Array, y: Array) -> tuple[float, float]:
-    """Lowest point of the parabola through the lowest sample and its neighbours."""
-    k = int(y.argmin())
-    a, b, c = np.polyfit(x[k - 1 : k + 2] - x[k], y[k - 1 : k + 2], 2)
-    return x[k] - b / (2 * a), c - b**2 / (4 * a)
-
-
-def _sweep(rng: np.random.Generator) -> Checks:
-    drawn = _drawn(rng)
-    rate = _log_uniform(rng, family.SPEED_RANGE[0], N_CHECKED)
-    waveform = cyclic(drawn["E0"] + WINDOW_V, drawn["E0"] - WINDOW_V, rate, N_STEPS + 1)
-    current = _current(waveform, k0=FAST_CM_S, **drawn)
-    potential, height = np.transpose(
-        [_vertex(x, y) for x, y in zip(np.asarray(waveform.E_V), current, strict=True)]
-    )
-    expected = reference.reversible_peak_current(drawn["C_ox"], drawn["D_ox"], rate)
-    place = reference.reversible_peak_potential(drawn["E0"], drawn["D_ox"], drawn["D_red"])
-    errors = {
-        "peak-current": 100 * np.abs(height / expected - 1),
-        "peak-potential": 1e3 * np.abs(potential - place),
-    }
-    forward = np.asarray(waveform.E_V)[0, 1 : N_STEPS // 2 + 1]
-    first = {name: float(values[0]) for name, values in drawn.items()}
-    closed = reference.reversible_sweep_current(forward, scan_rate_V_s=float(rate[0]), **first)
-    curve = Curve(forward, current[0, 1 : N_STEPS // 2 + 1], np.asarray(closed))
-    return Checks(errors, {"sweep": curve})
-
-
-def _step(rng: np.random.Generator, E0: Array, step_V: Array) -> tuple[Waveform, Array, slice]:
-    """A potential step, times since it [N_CHECKED, samples], and the samples after it."""
-    duration = 1 / _log_uniform(rng, family.SPEED_RANGE[1], N_CHECKED)
-    waveform = chronoamperometry(E0 + WINDOW_V, step_V, duration, N_STEPS + 1)
-    stepped = N_STEPS // 8
-    after = slice(stepped + 1, None)
-    time_s = np.asarray(waveform.t_s)
-    return waveform, time_s[:, after] - time_s[:, stepped : stepped + 1], after
-
-
-def _late(simulated: Array, closed: Array) -> Array:
-    """Largest relative error of each case over the second half of its samples, %."""
-    half = simulated.shape[1] // 2
-    return 100 * np.abs(simulated[:, half:] / closed[:, half:] - 1).max(axis=1)
-
-
-def _limiting_step(rng: np.random.Generator) -> Checks:
-    drawn = _drawn(rng)
-    waveform, since, after = _step(rng, drawn["E0"], drawn["E0"] - WINDOW_V)
-    current = _current(waveform, k0=FAST_CM_S, **drawn)[:, after]
-    C, D = drawn["C_ox"][:, None], drawn["D_ox"][:, None]
-    closed = np.asarray(reference.limiting_current(since, C, D))
-    curve = Curve(since[0], current[0], closed[0])
-    return Checks({"limiting-current": _late(current, closed)}, {"limiting step": curve})
-
-
-def _kinetic_step(rng: np.random.Generator) -> Checks:
-    drawn = _drawn(rng) | {
-        "k0": _log_uniform(rng, family.K0_RANGE_CM_S, N_CHECKED),
-        "alpha": rng.uniform(*family.ALPHA_RANGE, N_CHECKED),
-    }
-    stepped_to = drawn["E0"] + rng.uniform(-0.3, 0.05, N_CHECKED)
-    waveform, since, after = _step(rng, drawn["E0"], stepped_to)
-    current = _current(waveform, **drawn)[:, after]
-    columns = {name: values[:, None] for name, values in drawn.items()}
-    closed = np.asarray(reference.kinetic_step_current(since, stepped_to[:, None], **columns))
-    curve = Curve(since[0], current[0], closed[0])
-    return Checks({"kinetic-step": _late(current, closed)}, {"kinetic step": curve})
-
-
-def _coverage(rng: np.random.Generator) -> Checks:
-    """With equal diffusion coefficients the summed surface concentration stays as in the bulk."""
-    drawn = _drawn(rng)
-    drawn["D_red"] = drawn["D_ox"]
-    rate = _log_uniform(rng, family.SPEED_RANGE[0], N_CHECKED)
-    fouling = cases(N_CHECKED, Fouling(k_reaction=0.0, k_clean=0.0))
-    theta_0, k_ads, k_des = (
-        rng.uniform(0, 1, N_CHECKED),
-        _log_uniform(rng, (1e2, 1e5), N_CHECKED),
-        _log_uniform(rng, (1e-4, 1e-1), N_CHECKED),
-    )
-    fouling = Fouling(**vars(fouling) | {"initial_theta": theta_0, "k_ads": k_ads, "k_des": k_des})
-    waveform = cyclic(drawn["E0"] + WINDOW_V, drawn["E0"] - WINDOW_V, rate, N_STEPS + 1)
-    trace = simulate_batch(waveform, couples(N_CHECKED, **drawn), cases(N_CHECKED, Cell()), fouling)
-    simulated = np.asarray(trace.coverage, float)
-    gain = k_ads * drawn["C_ox"] * 1e-6
-    closed = np.asarray(
-        reference.coverage(
-            np.asarray(waveform.t_s), theta_0[:, None], gain[:, None], k_des[:, None]
-        )
-    )
-    shown = int(np.ptp(closed, axis=1).argmax())
-    curve = Curve(np.asarray(waveform.t_s)[shown], simulated[shown], closed[shown])
-    return Checks({"coverage": np.abs(simulated - closed).max(axis=1)}, {"coverage": curve})
-
-
-def _clean_control(rng: np.random.Generator) -> Checks:
-    waveform, drawn, cell, _ = timed_case(N_CHECKED, family.N_COUPLES, False, int(rng.integers(99)))
-    idle = cases(N_CHECKED, Fouling(initial_theta=0.0, k_ads=0.0, k_reaction=0.0))
-    clean, control = (
-        np.asarray(simulate_batch(waveform, drawn, cell, film).current_density_mA_cm2, float)
-        for film in (None, idle)
-    )
-    difference = np.abs(clean - control).max(axis=1) / np.ptp(clean, axis=1)
-    return Checks({"clean-control": difference}, {})
+    return np.asarray(np.exp(rng.uniform(low, high, n)))

@@ -14,14 +14,20 @@ from ecguard.report.verification import (
     step,
     voltammogram,
 )
-from ecguard.report.verification.bench import Scope
-from ecguard.report.verification.convergence import Convergence, in_exponentials, in_steps
+from ecguard.report.verification.bench import STEPS, Scope
+from ecguard.report.verification.convergence import (
+    Convergence,
+    in_exponentials,
+    in_steps,
+    slope_sentence,
+)
 from ecguard.report.verification.gradient import sorted_errors
 from ecguard.report.verification.row import Row, rows_table
 from ecguard.report.verification.voltammogram import examples
 
 __all__ = [
     "CHECKS",
+    "STEPS",
     "Convergence",
     "Row",
     "Scope",
@@ -30,6 +36,7 @@ __all__ = [
     "in_exponentials",
     "in_steps",
     "rows_table",
+    "slope_sentence",
     "sorted_errors",
     "verify",
 ]

@@ -1,6 +1,7 @@
 """Where the checks run: ordinary electrodes, simulated together in batches of one size."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -72,9 +73,9 @@ def run(
     n = len(waveform.E_V)
     given = (waveform, couples, cell(n) if cells is None else cells, fouling)
     rows = np.arange(-(-n // BATCH) * BATCH).clip(max=n - 1)
-    filled = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], given)
+    filled: Any = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], given)
     with jax.enable_x64(x64):
-        trace = simulate_batch(*filled, SEEN)
+        trace = partial(simulate_batch, outputs=SEEN)(*filled)
     found: Trace = jax.tree.map(lambda leaf: np.asarray(leaf, float)[:n], trace)
     return found
 

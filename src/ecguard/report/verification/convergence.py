@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from IPython.display import Markdown
 
 from ecguard.report.verification.bench import Scope
 from ecguard.report.verification.voltammogram import (
@@ -14,7 +15,7 @@ from ecguard.report.verification.voltammogram import (
     rate_constant,
     simulated,
 )
-from ecguard.semi_integral import fitted_sum
+from ecguard.semi_integral import TOLERANCE, fitted_sum
 
 SWEEPS: Mapping[str, Sweep] = {
     "reversible": Sweep(rate_constant(1e3)),
@@ -43,6 +44,14 @@ class Convergence:
     slopes: Mapping[str, float]
 
 
+def slope_sentence(found: Convergence) -> Markdown:
+    """How fast the errors fall."""
+    listed = ", ".join(f"{slope:.2f} ({name})" for name, slope in found.slopes.items())
+    return Markdown(
+        f"In float64 the error falls with the number of steps to the power {listed}: second order."
+    )
+
+
 def in_steps(scope: Scope) -> Convergence:
     """Sweep the same couples in ever shorter steps."""
     errors = {
@@ -58,13 +67,15 @@ def in_steps(scope: Scope) -> Convergence:
 
 def in_exponentials() -> Lines:
     """Relative error of the kernel's sum of exponentials, for traces of some lengths."""
-    return {
+    terms = np.array(TERMS)
+    lines = {
         f"{span} steps": (
-            np.array(TERMS),
-            np.array([fitted_sum(span, terms).relative_error(span) for terms in TERMS]),
+            terms,
+            np.array([fitted_sum(span, count).relative_error(span) for count in TERMS]),
         )
         for span in SPANS
     }
+    return lines | {"tolerance": (terms, np.full(len(terms), TOLERANCE))}
 
 
 def _errors(sizes: tuple[int, ...], x64: bool) -> Lines:
