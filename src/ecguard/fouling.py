@@ -17,6 +17,10 @@ class Fouling(eqx.Module):
     with c_s the summed surface concentration of the redox species (mol cm^-3), j_F the faradaic
     current density (A cm^-2) and u = 1 while the interface is above `clean_above_V`.
 
+    Coverage reads the flux of the step before: take steps that are shorter than its relaxation.
+    Allowed: fractions 0 to 1, k_ads up to 1e9, the other rates up to 1e6, the film up to 1e7 ohm,
+    k0_theta_coeff up to 30, exponents 0.5 to 10, adsorption up to 1e-6 mol cm^-2.
+
     Every leaf is a scalar, or [batch] in `simulate_batch`.
     """
 

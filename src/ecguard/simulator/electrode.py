@@ -21,9 +21,11 @@ class Waveform(eqx.Module):
 
 
 class Couples(eqx.Module):
-    """Redox couples, every leaf [m]: D in cm^2/s, C in mM, E0 in V, k0 in cm/s, alpha in (0, 1).
+    """Redox couples, every leaf [m]: D in cm^2/s, C in mM, E0 in V, k0 in cm/s, alpha in 0..1.
 
-    `alpha` belongs to the reduction. One electron each. An absent couple has C = 0.
+    `alpha` belongs to the reduction. One electron each. An absent couple has C = 0. What each may
+    be stands in `ecguard.simulator.ranges`: D 1e-12 to 1, C up to 1e5, k0 1e-12 to 1e4, E0 and all
+    potentials within 20 V.
     """
 
     D_ox: Any
@@ -38,7 +40,8 @@ class Couples(eqx.Module):
 class Cell(eqx.Module):
     """Electrode area (cm^2), uncompensated resistance (ohm), double layer (F), temperature (K).
 
-    `Ru_ohm = 0` and `Cdl_F = 0` are valid.
+    `Ru_ohm = 0` and `Cdl_F = 0` are valid; Ru goes up to 1e7 ohm, Cdl up to 1 F, the area from
+    1e-10 to 1e4 cm^2, the temperature from 200 to 500 K.
     """
 
     area_cm2: Any = 0.01

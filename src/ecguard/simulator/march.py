@@ -243,9 +243,12 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
     adsorption: Array | float = 0.0
     step = row.step * electrode.duration
     if fouling is not None:
-        gain = jnp.maximum(slow.gain + 0.5 * row.growth * (slow.gain - slow.gain_before), 0.0)
         resting = row.applied - slow.lag + slow.drop  # E_i as if it followed the potential
         loss = fouling.loss(resting - (1.0 - row.jump) * row.change, resting, row.cleaning)
+        # the gain in mid-step; where coverage settles within a step, a mean that damps its lag
+        settles = (slow.gain + loss) * step
+        ahead = 0.5 * row.growth * (1.0 - settles) / (1.0 + settles)
+        gain = jnp.maximum(slow.gain + ahead * (slow.gain - slow.gain_before), 0.0)
         rate = (gain - (gain + loss) * theta) * mean_decay((gain + loss) * step)
         theta = theta + rate * step
         adsorption = FARADAY * fouling.adsorption_mol_cm2 * rate
@@ -385,6 +388,7 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
     carry = (jnp.zeros((), int), -unbounded, unbounded, unbounded, *value_at(terms.guess))
     *_, E_V, value, _, flux, slope = lax.while_loop(unfinished, improve, carry)
     step = -value / (1.0 - load * jnp.sum(slope, axis=0))
+    step = jnp.clip(step, -tolerance, tolerance)  # beyond, rounding keeps the root from view
     return E_V + step, flux + slope * step
 
 

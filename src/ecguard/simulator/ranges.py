@@ -1,6 +1,5 @@
 """What values an electrode can have."""
 
-import math
 from collections.abc import Collection
 
 import jax
@@ -12,7 +11,7 @@ from ecguard.fouling import Fouling
 from ecguard.simulator.electrode import Cell, Couples, Waveform
 from ecguard.simulator.trace import OUTPUTS
 
-_COUPLE_RANGES = {
+COUPLE_RANGES = {
     "D_ox": (1e-12, 1.0),
     "D_red": (1e-12, 1.0),
     "C_ox": (0.0, 1e5),
@@ -21,27 +20,27 @@ _COUPLE_RANGES = {
     "k0": (1e-12, 1e4),
     "alpha": (0.0, 1.0),
 }
-_CELL_RANGES = {
-    "area_cm2": (1e-12, 1e6),
-    "Ru_ohm": (0.0, 1e9),
-    "Cdl_F": (0.0, 1e3),
+CELL_RANGES = {
+    "area_cm2": (1e-10, 1e4),
+    "Ru_ohm": (0.0, 1e7),
+    "Cdl_F": (0.0, 1.0),
     "temperature_K": (200.0, 500.0),
 }
-_FOULING_RANGES = {
+FOULING_RANGES = {
     "initial_theta": (0.0, 1.0),
-    "k_ads": (0.0, math.inf),
-    "k_des": (0.0, math.inf),
-    "k_clean": (0.0, math.inf),
-    "k_reaction": (0.0, math.inf),
-    "Rfilm_theta_max_ohm": (0.0, 1e9),
+    "k_ads": (0.0, 1e9),
+    "k_des": (0.0, 1e6),
+    "k_clean": (0.0, 1e6),
+    "k_reaction": (0.0, 1e6),
+    "Rfilm_theta_max_ohm": (0.0, 1e7),
     "cdl_theta_fraction": (0.0, 1.0),
     "area_floor_fraction": (0.0, 1.0),
     "k0_theta_coeff": (0.0, 30.0),
-    "film_exponent": (0.0, 20.0),
-    "area_exponent": (0.0, 20.0),
+    "film_exponent": (0.5, 10.0),
+    "area_exponent": (0.5, 10.0),
     "cdl_floor_fraction": (0.0, 1.0),
-    "adsorption_mol_cm2": (0.0, 1e-3),
-    "clean_above_V": (-math.inf, math.inf),
+    "adsorption_mol_cm2": (0.0, 1e-6),
+    "clean_above_V": (-1e3, 1e3),
     "patch_share": (0.0, 1.0),
 }
 
@@ -93,9 +92,9 @@ def check_values(
             raise InputError("outputs", name, f"any of {', '.join(OUTPUTS)}", "name one of these")
     for holder, ranges in (
         (waveform, {"E_V": (-20.0, 20.0)}),
-        (couples, _COUPLE_RANGES),
-        (cell, _CELL_RANGES),
-        (fouling, _FOULING_RANGES),
+        (couples, COUPLE_RANGES),
+        (cell, CELL_RANGES),
+        (fouling, FOULING_RANGES),
     ):
         if holder is None:
             continue
