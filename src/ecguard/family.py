@@ -13,14 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import NDArray
-from scipy.special import erfc
 
 from ecguard.chunk import Chunk
 from ecguard.errors import InputError
 from ecguard.fouling import Fouling
 from ecguard.nernst_layer import current_scale
 from ecguard.parameters import decode_parameters
-from ecguard.simulator import BLOCK, Cell, Couples, Trace, Waveform, simulate_batch
+from ecguard.simulator import (
+    BLOCK,
+    Cell,
+    Couples,
+    Trace,
+    Waveform,
+    kernel_integral,
+    simulate_batch,
+)
 from ecguard.waveforms import chronoamperometry, cyclic, refine, square_wave, tone
 
 N_COUPLES = 2
@@ -227,12 +234,7 @@ def final_profiles(trace: Trace, couples: Couples) -> tuple[Array, Array]:
 @cache
 def _profile_kernel(samples: int) -> NDArray[np.float64]:
     """Integral of the kernel over each step of a unit duration [N_PROFILE, samples - 1]."""
-    before_end = np.linspace(1.0, 0.0, samples)
-    xi = PROFILE_DEPTH[:, None]
-    root = np.sqrt(np.maximum(before_end, 1e-300))
-    integral = 2 * root / np.sqrt(np.pi) * np.exp(-((xi / (2 * root)) ** 2)) - xi * erfc(
-        xi / (2 * root)
-    )
+    integral = kernel_integral(PROFILE_DEPTH[:, None], np.linspace(1.0, 0.0, samples))
     return integral[:, :-1] - integral[:, 1:]
 
 
