@@ -64,7 +64,7 @@ def requirements(project, *extras):
 
 
 def test_every_dependency_is_locked_within_its_range(project, locked):
-    for requirement in requirements(project, "test", "dev"):
+    for requirement in requirements(project, "test", "dev", "peers"):
         version = locked[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement} is locked at {version}"
 
@@ -84,9 +84,9 @@ def test_installed_is_what_is_locked(locked):
 def test_every_dependency_has_a_reason(root):
     lines = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     starts = [
-        i for i, line in enumerate(lines) if re.fullmatch(r"(dependencies|test|dev) = \[", line)
+        i for i, line in enumerate(lines) if re.fullmatch(r"(dependencies|test|dev|peers) = \[", line)
     ]
-    assert len(starts) == 3
+    assert len(starts) == 4
     for start in starts:
         for i in range(start + 1, lines.index("]", start)):
             if lines[i].startswith('  "') and '"ecguard[' not in lines[i]:
