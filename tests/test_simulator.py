@@ -5,9 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ecguard import Cell, Couples, Fouling, InputError, Waveform, simulate, simulate_batch
+from ecguard import (
+    Cell,
+    Couples,
+    Fouling,
+    InputError,
+    Waveform,
+    reference,
+    simulate,
+    simulate_batch,
+)
+from ecguard.simulator import OUTPUTS, batch
 from ecguard.simulator.march import march
-from ecguard.waveforms import cyclic, square_wave
+from ecguard.waveforms import concatenate, cyclic, double_step, hold, square_wave
 
 IDEAL = Cell(Ru_ohm=0.0, Cdl_F=0.0)
 AREA = 0.01
@@ -39,7 +49,7 @@ def test_a_double_layer_charges_through_the_resistance_on_a_ramp() -> None:
     time = np.linspace(0.0, 0.02, 2001)
     got = current(Waveform(time, rate * time), couple(C_ox=0.0), Cell(AREA, Ru, Cdl))
     expected = 1e3 * Cdl / AREA * rate * (1 - np.exp(-time / (Ru * Cdl)))
-    assert np.max(np.abs(got - expected)) < 2e-4 * expected[-1]
+    assert np.max(np.abs(got - expected)) < 2e-5 * expected[-1]
 
 
 def test_a_double_layer_charges_through_the_resistance_after_a_step() -> None:
@@ -48,7 +58,17 @@ def test_a_double_layer_charges_through_the_resistance_after_a_step() -> None:
     step = np.where(time > 0, 0.1, 0.0)
     got = current(Waveform(time, step), couple(C_ox=0.0), Cell(AREA, Ru, Cdl))[1:]
     expected = 1e3 * 0.1 / (Ru * AREA) * np.exp(-time[1:] / (Ru * Cdl))
-    assert np.max(np.abs(got - expected)) < 4e-3 * expected[0]
+    assert np.max(np.abs(got - expected)) < 2e-5 * expected[0]
+
+
+@pytest.mark.parametrize("tau_over_step", [1e-3, 0.1, 1.0, 10.0, 100.0])
+def test_a_triangle_charges_exactly_however_the_steps_lie(tau_over_step: float) -> None:
+    samples, duration, Cdl = 101, 2.0, 1e-6
+    Ru = tau_over_step * duration / (samples - 1) / Cdl
+    waveform = cyclic(0.0, 0.1, 0.1, samples)
+    got = current(waveform, couple(C_ox=0.0), Cell(AREA, Ru, Cdl))
+    expected = reference.charging_ramp_current(waveform.t_s, 0.1, Ru, Cdl, AREA, reversal_s=1.0)
+    assert np.max(np.abs(got - expected)[1:]) < 2e-5 * np.abs(expected).max()
 
 
 def test_large_steps_over_a_stiff_double_layer_do_not_ring() -> None:
@@ -90,6 +110,36 @@ def test_an_uneven_grid_agrees_with_an_even_one() -> None:
     assert np.max(np.abs(difference[away_from_vertex])) < 3e-4 * 0.5
 
 
+@pytest.mark.parametrize("k0", [1.0, 1e-2])
+def test_a_slow_cycle_and_a_scan_a_thousand_times_faster_share_one_grid(k0: float) -> None:
+    waveform = concatenate(cyclic(0.4, -0.4, 0.1, 801), cyclic(0.4, -0.4, 100.0, 801))
+    got = current(waveform, couple(k0=k0), Cell(AREA, 100.0, 2e-7))
+    corners = np.array([0.0, 8.0, 16.0, 16.008, 16.016])
+    expected = reference.voltammogram(
+        waveform.t_s, corners, [0.4, -0.4, 0.4, -0.4, 0.4], C_ox=1.0, D_ox=1e-5, D_red=1e-5,
+        E0=0.0, k0=k0, alpha=0.5, area_cm2=AREA, Ru_ohm=100.0, Cdl_F=2e-7,
+    ).current_density_mA_cm2  # fmt: skip
+    for part in (slice(1, 801), slice(801, None)):
+        error = np.abs(got - expected)[part].max()
+        assert error < 2e-4 * np.abs(expected[part]).max()
+
+
+def test_steps_of_both_signs_follow_the_integral_equation() -> None:
+    waveform = double_step(0.4, -0.3, 0.4, 0.1, 0.5, 0.5, 100)
+    got = current(waveform, couple(), IDEAL)
+    expected = reference.voltammogram(
+        waveform.t_s, [0, 0.1, 0.1, 0.6, 0.6, 1.1], [0.4, 0.4, -0.3, -0.3, 0.4, 0.4],
+        C_ox=1.0, D_ox=1e-5, D_red=1e-5, E0=0.0, k0=1e-2, alpha=0.5,
+    ).current_density_mA_cm2  # fmt: skip
+    assert np.max(np.abs(got - expected)) < 3e-3 * np.abs(expected).max()
+
+
+def test_a_fast_couple_follows_cottrell_from_the_first_sample() -> None:
+    time = np.linspace(0.0, 1.0, 201)
+    got = current(Waveform(time, np.where(time > 0, -0.5, 0.5)), couple(k0=1e3), IDEAL)[1:]
+    assert np.allclose(got, reference.limiting_current(time[1:], 1.0, 1e-5), rtol=1e-4)
+
+
 def test_surface_balance_conserves_mass_over_a_cycle_and_rest() -> None:
     cycle = cyclic(0.4, -0.4, 1.0, 801)
     trace = simulate(cycle, couple(k0=1.0), IDEAL)
@@ -111,6 +161,57 @@ def test_a_batch_equals_its_traces_one_by_one() -> None:
             alone.current_density_mA_cm2,
             atol=2e-5 * np.ptp(alone.current_density_mA_cm2),
         )
+
+
+def test_a_large_batch_goes_in_blocks_to_the_same_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = 21
+    waveform, cell, fouling = stack(n, cyclic(0.4, -0.4, 0.1, 101), Cell(), Fouling())
+    couples = Couples(**{**vars(stack(n, couple())[0]), "k0": np.geomspace(1e-5, 1.0, n)[:, None]})
+    whole = simulate_batch(waveform, couples, cell, fouling, OUTPUTS)  # type: ignore[arg-type]
+    monkeypatch.setattr(batch, "BLOCK", 8)
+    parts = simulate_batch(waveform, couples, cell, fouling, OUTPUTS)  # type: ignore[arg-type]
+    for name in ("current_density_mA_cm2", *OUTPUTS):
+        one, other = (np.asarray(getattr(trace, name)) for trace in (whole, parts))
+        assert one.shape == other.shape
+        assert np.allclose(one, other, rtol=1e-4, atol=1e-4 * np.ptp(one) + 1e-30), name
+
+
+def test_the_current_is_the_sum_of_its_parts() -> None:
+    fouling = Fouling(initial_theta=0.2, k_ads=2e5)
+    trace = simulate(cyclic(0.5, -0.5, 0.5, 401), couple(), Cell(), fouling, OUTPUTS)
+    parts = [trace.faradaic_mA_cm2, trace.capacitive_mA_cm2, trace.adsorption_mA_cm2]
+    assert all(np.ptp(part) > 0 for part in parts)
+    scale = np.ptp(trace.current_density_mA_cm2)
+    assert np.allclose(sum(parts), trace.current_density_mA_cm2, atol=2e-6 * scale)
+
+
+def test_only_what_is_asked_for_is_recorded() -> None:
+    trace = simulate(cyclic(0.5, -0.5, 0.5, 65), couple(), Cell(), None, ["surface_ox_mM"])
+    assert trace.surface_ox_mM.shape == (65, 1)
+    assert trace.interface_V is None
+
+
+def test_a_cleaning_signal_takes_the_place_of_the_threshold() -> None:
+    rest = hold(0.0, 10.0, 101)
+    signal = np.where(rest.t_s > 5.0, 1.0, 0.0)
+    fouling = Fouling(k_ads=0.0, k_des=0.0, k_reaction=0.0, k_clean=0.1)
+    waveform = Waveform(rest.t_s, rest.E_V, signal)
+    covered = simulate(waveform, couple(C_ox=0.0), Cell(), fouling).coverage
+    expected = 0.78 * np.exp(-0.1 * np.maximum(rest.t_s - 5.0, 0.0))
+    assert np.allclose(covered, expected, rtol=1e-5)
+
+
+def test_large_patches_scale_the_limiting_current_and_small_ones_do_not() -> None:
+    time = np.linspace(0.0, 1.0, 401)
+    step = Waveform(time, np.where(time > 0, -0.5, 0.5))
+    static = {"k_ads": 0.0, "k_des": 0.0, "k_reaction": 0.0, "Rfilm_theta_max_ohm": 0.0}
+    last = {
+        share: current(step, couple(k0=10.0), IDEAL, Fouling(patch_share=share, **static))[-1]
+        for share in (0.0, 1.0)
+    }
+    clean = current(step, couple(k0=10.0), IDEAL)[-1]
+    assert last[0.0] == pytest.approx(clean, rel=1e-3)
+    assert last[1.0] == pytest.approx(clean * (0.09 + 0.91 * 0.22), rel=1e-3)
 
 
 def test_new_values_compile_nothing() -> None:
@@ -194,6 +295,24 @@ def test_a_bad_electrode_is_refused_by_name(
 ) -> None:
     with pytest.raises(InputError, match=name):
         simulate(cyclic(0.4, -0.4, 0.1, 51), couples, cell, fouling)
+
+
+def test_an_unknown_output_is_refused() -> None:
+    with pytest.raises(InputError, match="outputs = 'flux'"):
+        simulate(cyclic(0.4, -0.4, 0.1, 51), couple(), Cell(), None, ["flux"])  # type: ignore[list-item]
+
+
+def test_a_bad_cleaning_signal_is_refused() -> None:
+    sweep = cyclic(0.4, -0.4, 0.1, 51)
+    for signal in (np.full(51, 2.0), np.full(51, np.nan), np.zeros(50)):
+        with pytest.raises(InputError, match="cleaning"):
+            simulate(Waveform(sweep.t_s, sweep.E_V, signal), couple(), Cell(), Fouling())
+
+
+def test_leaves_of_another_batch_are_refused() -> None:
+    waveform, couples = stack(3, cyclic(0.4, -0.4, 0.1, 51), couple())
+    with pytest.raises(InputError, match=r"Cell\.area_cm2"):
+        simulate_batch(waveform, couples, *stack(2, Cell()))  # type: ignore[arg-type]
 
 
 def test_couples_of_different_lengths_are_refused() -> None:
