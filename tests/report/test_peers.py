@@ -99,6 +99,7 @@ def test_a_peer_without_a_peak_says_so(install):
 def test_a_slow_peer_is_called_once_and_a_quick_one_repeatedly(install, monkeypatch):
     calls = []
     fake = install(Peer("fake", lambda sweep: calls.append(1) or closed_form(sweep)))
+    monkeypatch.setattr(peers, "PATIENCE_S", 60.0)
     last(REVERSIBLE, fake)
     assert len(calls) == 1 + peers.REPEATS
     calls.clear()

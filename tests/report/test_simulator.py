@@ -8,52 +8,14 @@ import pytest
 from ecguard.errors import InputError
 from ecguard.report import simulator
 from ecguard.report.chapter import Chapter
+from ecguard.report.peers import Row
 from ecguard.report.profiles import profile_named
-from ecguard.report.simulator import Checks, Speed
+from ecguard.report.simulator import Speed
 
 
 @pytest.fixture
 def chapter(tmp_path: Path) -> Chapter:
     return Chapter("simulator", {}, profile_named("smoke"), 2028, tmp_path, 0.0)
-
-
-@pytest.fixture(autouse=True)
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulator, "N_CHECKED", 4)
-
-
-def test_every_closed_form_is_claimed_and_holds(chapter: Chapter) -> None:
-    found = simulator.claims(chapter, simulator.closed_forms(3))
-    assert [claim.id.partition(".")[2] for claim in found] == list(simulator.BOUNDS)
-    assert all(claim.passed for claim in found)
-    assert all(claim.n == 4 for claim in found)
-
-
-def test_slow_kinetics_fail_the_reversible_peak(
-    chapter: Chapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(simulator, "FAST_CM_S", 0.1)
-    failing = {c.id for c in simulator.claims(chapter, simulator.closed_forms(3)) if not c.passed}
-    assert {"simulator.peak-current", "simulator.peak-potential"} <= failing
-    assert "simulator.kinetic-step" not in failing
-
-
-def test_a_claim_is_about_the_worst_case(chapter: Chapter) -> None:
-    errors = {
-        key: np.array([0.0, 2 * bound if key == "coverage" else bound])
-        for key, (_, _, bound) in simulator.BOUNDS.items()
-    }
-    failing = [c.id for c in simulator.claims(chapter, Checks(errors, {})) if not c.passed]
-    assert failing == ["simulator.coverage"]
-
-
-def test_curves_lie_on_their_closed_forms() -> None:
-    for name, curve in simulator.closed_forms(3).curves.items():
-        late = slice(len(curve.x) // 2, None)
-        scale = np.abs(curve.closed_form).max()
-        np.testing.assert_allclose(
-            curve.simulated[late], curve.closed_form[late], atol=1e-3 * scale, err_msg=name
-        )
 
 
 def test_fouling_lowers_and_parts_the_peaks() -> None:
@@ -88,8 +50,51 @@ def test_throughput_of_nothing_is_refused(name: str) -> None:
         simulator.throughput(**({"n_traces": 4} | {name: 0}))
 
 
-@pytest.mark.parametrize(("rate", "passed"), [(7999.0, False), (8000.0, True)])
+@pytest.mark.parametrize(("rate", "passed"), [(39_999.0, False), (40_000.0, True)])
 def test_speed_is_held_against_its_goal(chapter: Chapter, rate: float, passed: bool) -> None:
-    claim = simulator.speed_claim(chapter, Speed(rate, 2.0, 256, 2))
+    claim, alone = simulator.speed_claims(chapter, Speed(rate, 2.0, 256, 2), 4.0)
     assert claim.passed is passed
+    assert alone.passed
     assert "compiling took 2.0 s more" in claim.text
+
+
+def test_slow_single_traces_and_dear_gradients_fail(chapter: Chapter) -> None:
+    _, alone, gradient = simulator.speed_claims(chapter, Speed(1e5, 2.0, 256, 2), 5.1, 5.1)
+    assert not alone.passed
+    assert not gradient.passed
+
+
+def test_one_trace_and_a_gradient_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "PASSES", 1)
+    monkeypatch.setattr(simulator, "N_STEPS", 64)
+    assert simulator.one_trace_ms() > 0
+    assert simulator.gradient_ratio(4) > 1
+
+
+def row(name: str, error: float | None = None, times: float | None = None) -> Row:
+    return Row("reversible", name, "1.0", 1.0 if times else None, error, times)
+
+
+def test_the_fastest_peer_is_claimed(chapter: Chapter) -> None:
+    rows = [
+        row("ecguard, one trace", 1e-4, 50.0),
+        row("ecguard, batch of 512", 1e-3, 1.0),
+        row("quick", -2e-2, 600.0),
+        row("slow", 1e-3, 6000.0),
+        row("absent"),
+    ]
+    time, error = simulator.peer_claims(chapter, rows)
+    assert time.value == 600.0
+    assert error.value == pytest.approx(20.0)
+    assert time.passed
+    assert error.passed
+    assert "quick" in time.text
+    assert len(simulator.peers_table(rows).data.splitlines()) == 7
+    assert "quick" in simulator.peer_sentences((time, error), rows).data
+
+
+def test_without_peers_the_page_says_so(chapter: Chapter) -> None:
+    rows = [row("ecguard, batch of 512", 1e-3, 1.0), row("absent")]
+    assert simulator.peer_claims(chapter, rows) == ()
+    assert "No other simulator" in simulator.peer_sentences((), rows).data
+    assert "standard" in simulator.peers_table(()).data

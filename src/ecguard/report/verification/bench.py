@@ -33,8 +33,8 @@ class Scope:
     few: bool = False
 
     def thin(self, cases: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The cases, or every third of them."""
-        return cases[::3] if self.few else cases
+        """The cases, or every fourth of them: tables of three columns lose none."""
+        return cases[::4] if self.few else cases
 
 
 def couple(n: int, **values: float | Array) -> Couples:
