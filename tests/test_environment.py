@@ -84,7 +84,9 @@ def test_installed_is_what_is_locked(locked):
 def test_every_dependency_has_a_reason(root):
     lines = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     starts = [
-        i for i, line in enumerate(lines) if re.fullmatch(r"(dependencies|test|dev|peers) = \[", line)
+        i
+        for i, line in enumerate(lines)
+        if re.fullmatch(r"(dependencies|test|dev|peers) = \[", line)
     ]
     assert len(starts) == 4
     for start in starts:
