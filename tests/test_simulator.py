@@ -222,6 +222,18 @@ def test_new_values_compile_nothing() -> None:
     assert march._cache_size() == before
 
 
+def test_electrode_and_waveform_may_be_traced() -> None:
+    sweep, cell = cyclic(0.4, -0.4, 0.1, 77), Cell()
+    alone = current(sweep, couple(), cell)
+    of_couples = jax.jit(lambda c: simulate(sweep, c, cell).current_density_mA_cm2)
+    of_potential = jax.jit(
+        lambda E_V: simulate(Waveform(sweep.t_s, E_V), couple(), cell).current_density_mA_cm2
+    )
+    scale = 1e-4 * np.ptp(alone)
+    assert np.allclose(of_couples(jax.tree.map(jnp.asarray, couple())), alone, atol=scale)
+    assert np.allclose(of_potential(jnp.asarray(sweep.E_V)), alone, atol=scale)
+
+
 def test_gradients_agree_with_finite_differences() -> None:
     with jax.enable_x64(True):
         waveform = jax.tree.map(jnp.asarray, cyclic(0.3, -0.3, 0.2, 201))

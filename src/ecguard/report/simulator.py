@@ -322,8 +322,8 @@ def gradient_ratio(n: int = N_GRADIENTS) -> float:
         current = simulate_batch(waveform, *electrode).current_density_mA_cm2
         return jnp.mean(current**2)
 
-    both = jax.value_and_grad(value)
-    return _fastest(lambda: both(leaves)) / _fastest(lambda: value(leaves))
+    alone, both = jax.jit(value), jax.jit(jax.value_and_grad(value))
+    return _fastest(lambda: both(leaves)) / _fastest(lambda: alone(leaves))
 
 
 def timed_case(
@@ -331,8 +331,9 @@ def timed_case(
 ) -> tuple[Waveform, Couples, Cell, Fouling | None]:
     """Arguments of `simulate_batch` for n voltammograms from the ranges of the family."""
     rng = np.random.default_rng(seed)
-    drawn = decode_parameters(family.draw_parameters(rng, n))
-    kept = jax.tree.map(lambda leaf: np.asarray(leaf)[:, :n_couples], drawn)
+    pairs = range(-(-n_couples // family.N_COUPLES))
+    drawn = [decode_parameters(family.draw_parameters(rng, n)) for _ in pairs]
+    kept = jax.tree.map(lambda *pair: np.concatenate(pair, axis=1)[:, :n_couples], *drawn)
     rate = _log_uniform(rng, family.SPEED_RANGE[0], n)
     sweep = cyclic(np.full(n, 0.6), np.full(n, -0.6), rate, N_STEPS + 1)
     return sweep, kept, cases(n, Cell()), cases(n, Fouling()) if fouled else None

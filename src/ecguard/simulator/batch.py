@@ -116,7 +116,8 @@ def _prepare(
         as_array,
         (waveform.E_V, waveform.cleaning, time_grid(waveform.t_s), couples, cell, fouling),
     )
-    jumps = isinstance(E_V, jax.core.Tracer) or bool(_any_jump(E_V))
+    with jax.ensure_compile_time_eval():  # the waveform may be known where the rest is traced
+        jumps = isinstance(E_V, jax.core.Tracer) or bool(_any_jump(E_V))
     return (E_V, cleaning, grid, *electrode), {
         "jumps": jumps,
         "outputs": tuple(dict.fromkeys(outputs)),
