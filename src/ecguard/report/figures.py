@@ -9,6 +9,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
+from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from ecguard.errors import InputError
@@ -186,6 +187,7 @@ def lines_figure(
             )
         for axis in scale:
             axes.set(**{f"{axis}scale": "log"})
+            getattr(axes, f"{axis}axis").set_minor_formatter(NullFormatter())
         axes.set(xlabel=x_labels[index], ylabel=y_labels[index])
         if titles:
             axes.set_title(titles[index])
