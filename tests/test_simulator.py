@@ -176,6 +176,15 @@ def test_a_large_batch_goes_in_blocks_to_the_same_traces(monkeypatch: pytest.Mon
         assert np.allclose(one, other, rtol=1e-4, atol=1e-4 * np.ptp(one) + 1e-30), name
 
 
+def test_blocks_keep_the_precision_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    waveform, couples, cell = stack(5, cyclic(0.4, -0.4, 0.1, 33), couple(), Cell())
+    monkeypatch.setattr(batch, "BLOCK", 2)
+    for x64, dtype in ((True, np.float64), (False, np.float32)):
+        with jax.enable_x64(x64):
+            trace = simulate_batch(waveform, couples, cell)  # type: ignore[arg-type]
+        assert trace.current_density_mA_cm2.dtype == dtype
+
+
 def test_the_current_is_the_sum_of_its_parts() -> None:
     fouling = Fouling(initial_theta=0.2, k_ads=2e5)
     trace = simulate(cyclic(0.5, -0.5, 0.5, 401), couple(), Cell(), fouling, OUTPUTS)

@@ -84,10 +84,12 @@ def simulate_batch(
         return Trace(waveform.t_s, waveform.E_V, **_march_block(*arguments, outputs))
     check_shapes(*arguments)
     arguments = jax.tree.map(np.asarray, arguments)
+    x64 = jnp.zeros(()).dtype == jnp.float64  # a setting of this thread, not of those of the pool
 
     def block(start: int) -> dict[str, jax.Array]:
         rows = np.arange(start, start + BLOCK).clip(max=n - 1)
-        found = _march_block(*jax.tree.map(lambda leaf: leaf[rows], arguments), outputs)
+        with jax.enable_x64(x64):
+            found = _march_block(*jax.tree.map(lambda leaf: leaf[rows], arguments), outputs)
         return {name: values[: n - start] for name, values in found.items()}
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
