@@ -106,9 +106,9 @@ def draw(seed: int, n: int) -> Chunk:
 def draw_parameters(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
     """Parameter rows [n, 7 * N_COUPLES] from the prior; couples in order of their E0."""
     shape = (n, N_COUPLES)
-    D_ox, D_red = (_log_uniform(rng, D_RANGE_CM2_S, shape) for _ in range(2))
+    D_ox, D_red = (log_uniform(rng, D_RANGE_CM2_S, shape) for _ in range(2))
     C_ox, C_red = rng.uniform(*C_OX_RANGE_MM, shape), rng.uniform(*C_RED_RANGE_MM, shape)
-    k0, alpha = _log_uniform(rng, K0_RANGE_CM_S, shape), rng.uniform(*ALPHA_RANGE, shape)
+    k0, alpha = log_uniform(rng, K0_RANGE_CM_S, shape), rng.uniform(*ALPHA_RANGE, shape)
     low, high = E0_RANGE_V
     alone = rng.uniform(low, high, n)
     pair = np.sort(rng.uniform(low, high - E0_GAP_V, shape), axis=1)
@@ -238,8 +238,9 @@ def _profile_kernel(samples: int) -> NDArray[np.float64]:
     return integral[:, :-1] - integral[:, 1:]
 
 
-def _log_uniform(
-    rng: np.random.Generator, bounds: tuple[float, float], shape: tuple[int, ...]
+def log_uniform(
+    rng: np.random.Generator, bounds: tuple[float, float], shape: int | tuple[int, ...]
 ) -> NDArray[np.float64]:
+    """Values whose logarithm is uniform between that of the bounds."""
     low, high = np.log(bounds)
-    return np.exp(rng.uniform(low, high, shape))
+    return np.asarray(np.exp(rng.uniform(low, high, shape)))

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecguard.reference import FARADAY, reversible_peak_current, thermal_voltage, voltammogram
+from ecguard.report.verification.bench import vertex
 from ecguard.simulator import Cell, Couples, Waveform, simulate, simulate_batch
 
 BATCH = 512
@@ -217,9 +218,7 @@ def peak(curve: Curve) -> float:
     k = int(current.argmin())
     if not (0 < k < len(current) - 1 and np.all(np.isfinite(current))):
         raise ArithmeticError("the current has no peak")
-    near = slice(k - 1, k + 2)
-    a, b, c = np.polyfit(potential[near] - potential[k], current[near], 2)
-    return float(c - b**2 / (4 * a))
+    return float(vertex(potential, current)[1])
 
 
 def ours(sweep: Sweep, traces: int = 1) -> Callable[[], Curve]:

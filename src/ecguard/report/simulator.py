@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,8 @@ from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
 from ecguard.report.failure_modes import sentences, table
 from ecguard.report.peers import HEAD, Row, cells
+from ecguard.report.posterior_speed import fastest
+from ecguard.report.verification.bench import D_OX, WINDOW_V, couple
 from ecguard.simulator import (
     BLOCK,
     Cell,
@@ -35,7 +37,6 @@ from ecguard.simulator import (
 from ecguard.waveforms import chronoamperometry, cyclic, square_wave, tone
 
 N_STEPS = 1024
-WINDOW_V = 0.5
 PASSES = 20
 RECORDED: tuple[Output, ...] = ("coverage",)
 N_GRADIENTS = 256
@@ -92,25 +93,6 @@ class Speed:
     threads: int
 
 
-def couples(n: int, **values: float | Array) -> Couples:
-    """One couple for each of n cases, leaves [n, 1]; an ordinary one where nothing is said."""
-    ordinary = {
-        "D_ox": 1e-5,
-        "D_red": 1e-5,
-        "C_ox": 2.0,
-        "C_red": 0.0,
-        "E0": 0.0,
-        "k0": 1e-2,
-        "alpha": 0.5,
-    }
-    return Couples(
-        **{
-            name: np.broadcast_to(np.asarray(value, float), n)[:, None].copy()
-            for name, value in (ordinary | values).items()
-        }
-    )
-
-
 def cases(n: int, leaves: Any) -> Any:
     """Scalars repeated for each of n cases, leaves [n]."""
     return jax.tree.map(partial(np.full, n), leaves)
@@ -124,7 +106,7 @@ def examples(scan_rate_V_s: float, initial_theta: float) -> Examples:
         lambda leaf: leaf[None], cyclic(WINDOW_V, -WINDOW_V, scan_rate_V_s, N_STEPS + 1)
     )
     voltammogram = {
-        name: simulate_batch(sweep, couples(1), cases(1, cell), cases(1, film), outputs=RECORDED)
+        name: simulate_batch(sweep, _electrode(1), cases(1, cell), cases(1, film), outputs=RECORDED)
         for name, film in films.items()
     }
     built = (
@@ -135,7 +117,7 @@ def examples(scan_rate_V_s: float, initial_theta: float) -> Examples:
     )
     waveform = jax.tree.map(lambda *leaves: np.stack(leaves), *built)
     n = len(built)
-    rows = np.asarray(encode_parameters(couples(n)))
+    rows = np.asarray(encode_parameters(_electrode(n)))
     current = {
         name: family.simulate_recorded(waveform, rows, cases(n, cell), cases(n, film))[0]
         for name, film in films.items()
@@ -298,15 +280,15 @@ def throughput(
     first = _seconds(partial(run, blocks[0]))
     second = _seconds(partial(run, blocks[0]))
     with ThreadPoolExecutor(threads) as pool:
-        fastest = min(_seconds(lambda: list(pool.map(run, blocks))) for _ in range(passes))
+        best = min(_seconds(lambda: list(pool.map(run, blocks))) for _ in range(passes))
     done = block * len(blocks)
-    return Speed(done / fastest, max(0.0, first - second), done, threads)
+    return Speed(done / best, max(0.0, first - second), done, threads)
 
 
 def one_trace_ms() -> float:
     """Fastest call of `simulate` on one trace of `timed_case`, ms; compilation excluded."""
     case = jax.tree.map(lambda leaf: leaf[0], timed_case(1, 1, True))
-    return 1e3 * _fastest(lambda: partial(simulate, outputs=())(*case))
+    return 1e3 * fastest(lambda: partial(simulate, outputs=())(*case), PASSES).wall
 
 
 def gradient_ratio(n: int = N_GRADIENTS) -> float:
@@ -323,7 +305,8 @@ def gradient_ratio(n: int = N_GRADIENTS) -> float:
         return jnp.mean(current**2)
 
     alone, both = jax.jit(value), jax.jit(jax.value_and_grad(value))
-    return _fastest(lambda: both(leaves)) / _fastest(lambda: alone(leaves))
+    found = [fastest(partial(run, leaves), PASSES).wall for run in (both, alone)]
+    return found[0] / found[1]
 
 
 def timed_case(
@@ -334,7 +317,7 @@ def timed_case(
     pairs = range(-(-n_couples // family.N_COUPLES))
     drawn = [decode_parameters(family.draw_parameters(rng, n)) for _ in pairs]
     kept = jax.tree.map(lambda *pair: np.concatenate(pair, axis=1)[:, :n_couples], *drawn)
-    rate = _log_uniform(rng, family.SPEED_RANGE[0], n)
+    rate = family.log_uniform(rng, family.SPEED_RANGE[0], n)
     sweep = cyclic(np.full(n, 0.6), np.full(n, -0.6), rate, N_STEPS + 1)
     return sweep, kept, cases(n, Cell()), cases(n, Fouling()) if fouled else None
 
@@ -345,12 +328,6 @@ def _seconds(run: Any) -> float:
     return time.perf_counter() - started
 
 
-def _fastest(call: Callable[[], Any]) -> float:
-    """Seconds of the fastest of `PASSES` calls, after one that compiles."""
-    jax.block_until_ready(call())
-    return min(_seconds(lambda: jax.block_until_ready(call())) for _ in range(PASSES))
-
-
-def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float], n: int) -> Array:
-    low, high = np.log(bounds)
-    return np.asarray(np.exp(rng.uniform(low, high, n)))
+def _electrode(n: int) -> Couples:
+    """The couple of the examples, n times."""
+    return couple(n, D_red=D_OX, C_ox=2.0)

@@ -84,7 +84,7 @@ def simulate_batch(
         return Trace(waveform.t_s, waveform.E_V, **_march_block(*arguments, outputs))
     check_shapes(*arguments)
     arguments = jax.tree.map(np.asarray, arguments)
-    x64 = jnp.zeros(()).dtype == jnp.float64  # a setting of this thread, not of those of the pool
+    x64 = _precision() == np.float64  # a setting of this thread, not of those of the pool
 
     def block(start: int) -> dict[str, jax.Array]:
         rows = np.arange(start, start + BLOCK).clip(max=n - 1)
@@ -113,7 +113,7 @@ def _prepare(
     """Arguments and settings of the march, checked, in the precision that JAX has enabled."""
     check_shapes(waveform, couples, cell, fouling)
     check_values(waveform, couples, cell, fouling, outputs)
-    as_array = partial(_as_array, dtype=jnp.zeros(()).dtype)
+    as_array = partial(_as_array, dtype=_precision())
     E_V, cleaning, grid, *electrode = jax.tree.map(
         as_array,
         (waveform.E_V, waveform.cleaning, time_grid(waveform.t_s), couples, cell, fouling),
@@ -134,6 +134,11 @@ def _march_one(*arguments: Any, **settings: Any) -> dict[str, jax.Array]:
 @jax.jit
 def _any_jump(E_V: jax.Array) -> jax.Array:
     return jnp.any(potential_jumps(E_V))
+
+
+def _precision() -> Any:
+    """The type of floats that JAX has enabled here."""
+    return jax.dtypes.canonicalize_dtype(np.float64)
 
 
 def _as_batch(leaf: Any) -> Any:

@@ -118,7 +118,6 @@ class _Terms(NamedTuple):
     slope: Array  # of V at the end of the step, V/s
     lead: Array
     drop_past: Array  # lead U - drop_past is U' times the step
-    fresh: Array | float
     share: Array  # of a tail in the new flux
     settled: Array  # what the flux at the end would be without it
     divisor: Array
@@ -317,7 +316,6 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
         slope,
         lead,
         drop_past,
-        fresh,
         tail_share,
         settled,
         divisor,
@@ -435,7 +433,7 @@ def _close(
     tail = terms.share * new
     linear = (new - tail) + terms.carried
     born = tail * jnp.sqrt(jnp.pi * row.step)
-    held = jnp.where(terms.fresh > 0, linear, slow.flux)
+    held = jnp.where(row.fresh > 0, linear, slow.flux)
     gain: Array | float = 0.0
     if electrode.fouling is not None:
         surface = _surface(electrode.kinetics, semi_integral)

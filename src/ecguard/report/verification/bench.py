@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from ecguard import family
 from ecguard.fouling import Fouling
 from ecguard.reference import thermal_voltage
 from ecguard.simulator import Cell, Couples, Output, Trace, Waveform, simulate_batch
@@ -21,6 +22,9 @@ BATCH = 64
 D_OX, D_RED = 1e-5, 6e-6
 """Diffusion coefficients of ordinary electrodes, cm^2/s."""
 AREA_CM2 = 0.03
+FAST_CM_S = 1e3
+WINDOW_V = 0.5
+"""Of sweeps and steps, on either side of the formal potential."""
 THERMAL_V = float(thermal_voltage())
 SEEN: tuple[Output, ...] = ("coverage", "mean_flux", "surface_ox_mM", "surface_red_mM")
 
@@ -85,10 +89,14 @@ def current(*arguments: Any, **options: Any) -> Array:
     return np.asarray(run(*arguments, **options).current_density_mA_cm2)
 
 
-def log_uniform(rng: np.random.Generator, bounds: tuple[float, float], n: int) -> Array:
-    """Values whose logarithm is uniform [n]."""
-    low, high = np.log(bounds)
-    return np.asarray(np.exp(rng.uniform(low, high, n)))
+def drawn_electrodes(rng: np.random.Generator) -> dict[str, Array]:
+    """Diffusion coefficients, concentration and potential of single couples, each [BATCH]."""
+    return {
+        "D_ox": family.log_uniform(rng, family.D_RANGE_CM2_S, BATCH),
+        "D_red": family.log_uniform(rng, family.D_RANGE_CM2_S, BATCH),
+        "C_ox": rng.uniform(*family.C_OX_RANGE_MM, BATCH),
+        "E0": rng.uniform(*family.E0_RANGE_V, BATCH),
+    }
 
 
 def vertex(x: Array, y: Array) -> tuple[float, float]:

@@ -8,14 +8,14 @@ from ecguard.fouling import Fouling
 from ecguard.report.verification.bench import (
     BATCH,
     STEPS,
+    WINDOW_V,
     Scope,
     cell,
     couple,
-    log_uniform,
+    drawn_electrodes,
     repeated,
     run,
 )
-from ecguard.report.verification.peak import WINDOW_V, drawn_electrodes
 from ecguard.report.verification.row import Row, row
 from ecguard.waveforms import cyclic
 
@@ -27,10 +27,10 @@ def langmuir(scope: Scope) -> list[Row]:
     rng = np.random.default_rng(scope.seed + 2)
     drawn = drawn_electrodes(rng)
     drawn["D_red"] = drawn["D_ox"]
-    rate = log_uniform(rng, family.SPEED_RANGE[0], BATCH)
+    rate = family.log_uniform(rng, family.SPEED_RANGE[0], BATCH)
     theta_0 = rng.uniform(0, 1, BATCH)
-    k_ads = log_uniform(rng, (1e2, 1e5), BATCH)
-    k_des = log_uniform(rng, (1e-4, 1e-1), BATCH)
+    k_ads = family.log_uniform(rng, (1e2, 1e5), BATCH)
+    k_des = family.log_uniform(rng, (1e-4, 1e-1), BATCH)
     fouling = _fouling(initial_theta=theta_0, k_ads=k_ads, k_des=k_des, k_reaction=0.0, k_clean=0.0)
     waveform = cyclic(drawn["E0"] + WINDOW_V, drawn["E0"] - WINDOW_V, rate, STEPS + 1)
     trace = run(waveform, couple(BATCH, **drawn), cell(BATCH, **CIRCUIT), fouling, x64=False)
@@ -61,8 +61,8 @@ def clean_control(scope: Scope) -> list[Row]:
     """Fouling with no coverage and no way to gain any is no fouling."""
     rng = np.random.default_rng(scope.seed + 3)
     drawn = drawn_electrodes(rng)
-    drawn["k0"] = log_uniform(rng, family.K0_RANGE_CM_S, BATCH)
-    rate = log_uniform(rng, family.SPEED_RANGE[0], BATCH)
+    drawn["k0"] = family.log_uniform(rng, family.K0_RANGE_CM_S, BATCH)
+    rate = family.log_uniform(rng, family.SPEED_RANGE[0], BATCH)
     waveform = cyclic(drawn["E0"] + WINDOW_V, drawn["E0"] - WINDOW_V, rate, STEPS + 1)
     idle = _fouling(initial_theta=0.0, k_ads=0.0, k_reaction=0.0)
     clean, control = (

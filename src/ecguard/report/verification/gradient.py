@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from ecguard.fouling import Fouling
 from ecguard.report.verification.bench import Array, Scope
@@ -35,6 +36,11 @@ class Gradients(NamedTuple):
     names: tuple[str, ...]
     ours: Array
     differences: Array
+
+    @property
+    def of_potential(self) -> NDArray[np.bool_]:
+        """Which belong to the potential of a sample [parameters]."""
+        return np.array([name == "E_V" for name in self.names])
 
 
 def point() -> Point:
@@ -69,7 +75,7 @@ def parameters(_: Scope) -> list[Row]:
     """All parameters of couples, cell and fouling, and the potential at every sample."""
     found = gradients(PRECISION)
     relative = 100 * relative_errors(found)
-    potential = np.array([name == "E_V" for name in found.names])
+    potential = found.of_potential
     return [
         row(
             f"gradient-{key}",
@@ -91,7 +97,7 @@ def parameters(_: Scope) -> list[Row]:
 def relative_errors(found: Gradients) -> Array:
     """Of each parameter, relative to its derivative; of potentials, to the largest of them."""
     scale = np.abs(found.differences)
-    potential = np.array([name == "E_V" for name in found.names])
+    potential = found.of_potential
     scale[potential] = scale[potential].max()
     return np.abs(found.ours - found.differences) / scale
 
@@ -139,7 +145,7 @@ def sorted_errors() -> Lines:
     """Relative errors of all parameters in falling order, by kind, over their rank."""
     found = gradients(PRECISION)
     error = relative_errors(found)
-    potential = np.array([name == "E_V" for name in found.names])
+    potential = found.of_potential
     kinds = {"couples, cell and fouling": ~potential, "potential of each sample": potential}
     return {
         name: (np.arange(1.0, 1 + mine.sum()), np.sort(error[mine])[::-1])

@@ -7,13 +7,15 @@ from ecguard.report.verification.bench import (
     BATCH,
     D_OX,
     D_RED,
+    FAST_CM_S,
     STEPS,
     THERMAL_V,
+    WINDOW_V,
     Array,
     Scope,
     couple,
     current,
-    log_uniform,
+    drawn_electrodes,
     vertex,
 )
 from ecguard.report.verification.row import Row, row
@@ -21,28 +23,16 @@ from ecguard.report.verification.voltammogram import RATE_V_S
 from ecguard.waveforms import cyclic, linear_sweep
 
 USUAL_STEPS = 1024
-FAST_CM_S = 1e3
-WINDOW_V = 0.5
 PSI = (20.0, 7.0, 1.0, 0.5, 0.1)
 SWITCHED_PAST_V = 0.141
 SLOW_CM_S = 1e-6
-
-
-def drawn_electrodes(rng: np.random.Generator) -> dict[str, Array]:
-    """Diffusion coefficients, concentration and potential of single couples, each [BATCH]."""
-    return {
-        "D_ox": log_uniform(rng, family.D_RANGE_CM2_S, BATCH),
-        "D_red": log_uniform(rng, family.D_RANGE_CM2_S, BATCH),
-        "C_ox": rng.uniform(*family.C_OX_RANGE_MM, BATCH),
-        "E0": rng.uniform(*family.E0_RANGE_V, BATCH),
-    }
 
 
 def reversible_peak(scope: Scope) -> list[Row]:
     """Fast couples of the family's ranges, in single precision."""
     rng = np.random.default_rng(scope.seed)
     drawn = drawn_electrodes(rng)
-    rate = log_uniform(rng, family.SPEED_RANGE[0], BATCH)
+    rate = family.log_uniform(rng, family.SPEED_RANGE[0], BATCH)
     waveform = cyclic(drawn["E0"] + WINDOW_V, drawn["E0"] - WINDOW_V, rate, USUAL_STEPS + 1)
     traces = current(waveform, couple(BATCH, k0=FAST_CM_S, **drawn), x64=False)
     place, height = _vertices(waveform.E_V, traces)

@@ -7,16 +7,17 @@ from ecguard.report.verification.bench import (
     AREA_CM2,
     BATCH,
     D_OX,
+    FAST_CM_S,
     STEPS,
+    WINDOW_V,
     Array,
     Scope,
     cell,
     couple,
     current,
-    log_uniform,
+    drawn_electrodes,
     run,
 )
-from ecguard.report.verification.peak import FAST_CM_S, WINDOW_V, drawn_electrodes
 from ecguard.report.verification.row import Row, row
 from ecguard.simulator import Waveform
 from ecguard.waveforms import chronoamperometry, cyclic, square_wave, square_wave_samples
@@ -32,7 +33,7 @@ def limiting_step(scope: Scope) -> list[Row]:
     """Current and charge after a step to where all that arrives reacts, from the first sample."""
     rng = np.random.default_rng(scope.seed)
     drawn = drawn_electrodes(rng)
-    duration = 1 / log_uniform(rng, family.SPEED_RANGE[1], BATCH)
+    duration = 1 / family.log_uniform(rng, family.SPEED_RANGE[1], BATCH)
     waveform = chronoamperometry(
         drawn["E0"] + WINDOW_V, drawn["E0"] - WINDOW_V, duration, STEPS + 1
     )
@@ -72,11 +73,11 @@ def kinetic_step(scope: Scope) -> list[Row]:
     """Current after a step of couples of any rate constant, from the first sample."""
     rng = np.random.default_rng(scope.seed + 1)
     drawn = drawn_electrodes(rng) | {
-        "k0": log_uniform(rng, family.K0_RANGE_CM_S, BATCH),
+        "k0": family.log_uniform(rng, family.K0_RANGE_CM_S, BATCH),
         "alpha": rng.uniform(*family.ALPHA_RANGE, BATCH),
     }
     stepped_to = drawn["E0"] + rng.uniform(-0.3, 0.05, BATCH)
-    duration = 1 / log_uniform(rng, family.SPEED_RANGE[1], BATCH)
+    duration = 1 / family.log_uniform(rng, family.SPEED_RANGE[1], BATCH)
     waveform = chronoamperometry(drawn["E0"] + WINDOW_V, stepped_to, duration, STEPS + 1)
     ours = current(waveform, couple(BATCH, **drawn))[:, STEPPED + 1 :]
     columns = {name: values[:, None] for name, values in drawn.items()}
