@@ -77,6 +77,23 @@ def test_rows_hold_ours_alone_and_in_a_batch():
     assert "not installed" in cells(absent)
 
 
+@pytest.mark.parametrize("factor", [0.99, 1.01])
+def test_a_peak_too_high_or_too_low_shows_by_its_sign(install, factor):
+    def scaled(sweep):
+        potential, current = closed_form(sweep)
+        return potential, factor * current
+
+    row = last(REVERSIBLE, install(Peer("fake", scaled)))
+    assert row.peak_error_percent == pytest.approx(100 * (factor - 1), abs=1e-3)
+
+
+def test_the_time_of_a_batch_is_shared_by_its_traces(monkeypatch):
+    monkeypatch.setattr(peers, "_timed", lambda run: (run(), 2.0))
+    alone, batch = compare([QUASI], [], BATCH)
+    assert alone.milliseconds == 2000
+    assert batch.milliseconds == 2000 / BATCH
+
+
 def test_a_peer_without_ru_and_cdl_is_skipped_where_they_matter(install):
     fake = install(Peer("fake", closed_form))
     assert "Ru" in missing(fake, RESISTIVE)
