@@ -1,0 +1,48 @@
+"""Diagnostics of posteriors, from arrays alone: one row a case.
+
+Single cases: their reliability, their contraction, their fit to the samples. Many cases with a
+known truth: whether the posterior is calibrated. No one test sees every fault; each docstring says
+what its test is blind to.
+"""
+
+from ecguard.diagnostics.calibrated_score import CalibratedScore
+from ecguard.diagnostics.contraction import (
+    ZScoreTest,
+    contraction,
+    z_score_test,
+    z_scores,
+)
+from ecguard.diagnostics.coverage import Coverage, coverage, coverage_curve
+from ecguard.diagnostics.predictive import HeldOutScore, held_out_score, predictive_p_value
+from ecguard.diagnostics.rank import RankHistogram, histogram, log_gamma, ranks
+from ecguard.diagnostics.reliability import (
+    CaseDiagnostics,
+    case_diagnostics,
+    reference_score,
+    reliability_score,
+)
+from ecguard.diagnostics.tarp import Tarp, tarp
+
+__all__ = [
+    "CalibratedScore",
+    "CaseDiagnostics",
+    "Coverage",
+    "HeldOutScore",
+    "RankHistogram",
+    "Tarp",
+    "ZScoreTest",
+    "case_diagnostics",
+    "contraction",
+    "coverage",
+    "coverage_curve",
+    "held_out_score",
+    "histogram",
+    "log_gamma",
+    "predictive_p_value",
+    "ranks",
+    "reference_score",
+    "reliability_score",
+    "tarp",
+    "z_score_test",
+    "z_scores",
+]

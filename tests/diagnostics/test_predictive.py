@@ -1,0 +1,149 @@
+"""Predictive checks on a linear Gaussian whose posterior is known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ecguard.diagnostics import held_out_score, predictive_p_value
+from ecguard.errors import InputError
+
+L, D, NOISE = 80, 3, 0.3
+DESIGN = np.random.default_rng(1).standard_normal((L, D))
+
+
+def linear(
+    cases: int = 200, draws: int = 300, misfit: float = 0.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predicted currents, observed current and the mask of the fit; prior N(0, 1)."""
+    generator = np.random.default_rng(seed)
+    truth = generator.standard_normal((cases, D))
+    odd = misfit * np.sin(np.arange(L))
+    observed = truth @ DESIGN.T + odd + NOISE * generator.standard_normal((cases, L))
+    fitted = generator.random((cases, L)) < 0.5
+    predicted = np.empty((cases, draws, L))
+    for i in range(cases):
+        design = DESIGN[fitted[i]]
+        covariance = np.linalg.inv(np.eye(D) + design.T @ design / NOISE**2)
+        mean = covariance @ design.T @ observed[i, fitted[i]] / NOISE**2
+        predicted[i] = generator.multivariate_normal(mean, covariance, draws) @ DESIGN.T
+    return predicted, observed, fitted
+
+
+def test_p_value_of_one_draw_is_the_tail_of_chi_square() -> None:
+    found = predictive_p_value(
+        [[[0.0, 0.0, np.nan]]], [[1.0, 3.0, np.nan]], [[True, True, False]], [1.0], [[3.0, 8.0, 0]]
+    )
+    assert found == pytest.approx([stats.chi2.sf(1 / 4 + 9 / 9, 2)])
+
+
+def test_p_value_is_that_of_drawn_replicates() -> None:
+    predicted, observed, fitted = linear(cases=4, draws=4000)
+    found = predictive_p_value(predicted, observed, fitted, np.full(4, NOISE))
+    noise = NOISE * np.random.default_rng(9).standard_normal(predicted.shape)
+    weight = fitted[:, None]
+    replicated = (weight * noise**2).sum(axis=2)
+    realised = (weight * (predicted - observed[:, None]) ** 2).sum(axis=2)
+    assert found == pytest.approx((replicated >= realised).mean(axis=1), abs=0.03)
+
+
+def test_clean_p_values_crowd_about_a_half_and_a_misfit_is_found() -> None:
+    noise = np.full(200, NOISE)
+    clean = predictive_p_value(*linear(), noise)
+    assert clean.mean() == pytest.approx(0.5, abs=0.1)
+    assert (clean < 0.05).mean() < 0.05
+    assert (predictive_p_value(*linear(misfit=0.6), noise) < 0.01).mean() > 0.9
+
+
+def test_log_density_is_that_of_the_mixture() -> None:
+    found = held_out_score([[[0.0, 0.0], [2.0, 0.0]]], [[1.0, 0.5]], [[True, True]], [0.5], 0.75)
+    expected = stats.norm.logpdf([1.0, 0.5]).mean()
+    assert found.log_density == pytest.approx([expected])
+    apart = held_out_score([[[0.0], [2.0]]], [[0.0]], [[True]], [1.0])
+    mixture = np.mean(stats.norm.pdf([0.0, -2.0]))
+    assert apart.log_density == pytest.approx([np.log(mixture)])
+
+
+def test_chi_square_is_that_of_the_full_covariance() -> None:
+    predicted, observed, fitted = linear(cases=1, draws=50)
+    found = held_out_score(predicted, observed, ~fitted, [NOISE], 0.02)
+    held = predicted[0][:, ~fitted[0]]
+    n = held.shape[1]
+    covariance = (NOISE**2 + 0.02) * np.eye(n) + np.cov(held.T) * (1 + 1 / 50)
+    residual = observed[0, ~fitted[0]] - held.mean(axis=0)
+    chi_square = residual @ np.linalg.solve(covariance, residual)
+    assert found.chi_square_z == pytest.approx([(chi_square - n) / np.sqrt(2 * n)])
+
+
+def test_held_out_z_is_standard_on_clean_cases_and_finds_a_misfit() -> None:
+    """Mean and std within four standard errors of 200 cases."""
+    noise = np.full(200, NOISE)
+    predicted, observed, fitted = linear()
+    clean = held_out_score(predicted, observed, ~fitted, noise)
+    assert abs(clean.chi_square_z.mean()) < 4 / np.sqrt(200)
+    assert clean.chi_square_z.std() == pytest.approx(1, abs=4 / np.sqrt(400))
+    predicted, observed, fitted = linear(misfit=0.6)
+    odd = held_out_score(predicted, observed, ~fitted, noise)
+    assert (odd.chi_square_z > 2).mean() > 0.9
+    assert odd.log_density.mean() < clean.log_density.mean()
+    granted = held_out_score(
+        predicted, observed, ~fitted, noise, 0.6**2 * np.sin(np.arange(L)) ** 2
+    )
+    assert abs(granted.chi_square_z.mean()) < 4 / np.sqrt(200)
+
+
+def test_free_of_the_unit_and_of_hidden_samples() -> None:
+    predicted, observed, fitted = linear(cases=3, draws=20)
+    noise = np.full(3, NOISE)
+    hidden = np.where(fitted, np.nan, observed)
+    unit = 1e-6
+    for one, other in (
+        (
+            held_out_score(predicted, observed, ~fitted, noise, 0.1).chi_square_z,
+            held_out_score(
+                unit * predicted, unit * hidden, ~fitted, unit * noise, unit**2 * 0.1
+            ).chi_square_z,
+        ),
+        (
+            predictive_p_value(predicted, observed, ~fitted, noise),
+            predictive_p_value(unit * predicted, unit * hidden, ~fitted, unit * noise),
+        ),
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("score", [predictive_p_value, held_out_score])
+@pytest.mark.parametrize(
+    ("position", "name", "value"),
+    [
+        (0, "predicted_current", np.zeros((2, 9))),
+        (0, "predicted_current", np.zeros((2, 4, 8))),
+        (0, "predicted_current", np.zeros((2, 0, 9))),
+        (0, "predicted_current", np.full((2, 4, 9), np.inf)),
+        (1, "observed_current", np.zeros((2, 8))),
+        (1, "observed_current", np.full((2, 9), np.nan)),
+        (2, "mask", np.zeros((2, 9), bool)),
+        (2, "mask", np.zeros((0, 9), bool)),
+        (3, "noise_std", 0.1),
+        (3, "noise_std = 0.0", np.zeros(2)),
+        (3, "noise_std", np.full(2, np.nan)),
+        (4, "error_variance", np.zeros(2)),
+        (4, "error_variance = -1.0", -1.0),
+        (4, "error_variance", np.nan),
+    ],
+)
+def test_bad_input_is_named(score: object, position: int, name: str, value: object) -> None:
+    arguments: list = [
+        np.zeros((2, 4, 9)),
+        np.zeros((2, 9)),
+        np.ones((2, 9), bool),
+        np.ones(2),
+        0.0,
+    ]
+    arguments[position] = value
+    with pytest.raises(InputError, match=name):
+        score(*arguments)
+
+
+def test_one_draw_has_no_covariance() -> None:
+    with pytest.raises(InputError, match="two draws"):
+        held_out_score(np.zeros((1, 1, 3)), np.zeros((1, 3)), np.ones((1, 3), bool), [1.0])
