@@ -61,12 +61,19 @@ def parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser(
         "train",
-        help="train the surrogate of the built-in family",
-        description="Train the surrogate of the built-in family. The defaults make the built-in "
-        "checkpoint. A run that was stopped goes on when the same command is given again.",
+        help="train the surrogate or the amortised posterior of the built-in family",
+        description="Train the surrogate or the amortised posterior of the built-in family. The "
+        "defaults make the built-in checkpoints. A run that was stopped goes on when the same "
+        "command is given again.",
     )
     train.set_defaults(command=run_train)
-    train.add_argument("out_dir", help="folder for checkpoint, normalizers, metadata and record")
+    train.add_argument("out_dir", help="folder for checkpoint, metadata and record")
+    train.add_argument(
+        "--engine",
+        default="surrogate",
+        choices=("surrogate", "amortised"),
+        help="what is trained: the model of the trace (default), or the density of its parameters",
+    )
     train.add_argument(
         "--set",
         action="append",
@@ -168,21 +175,26 @@ def run_train(options: argparse.Namespace) -> int:
     """`ecguard train`."""
     from dataclasses import fields
 
+    from ecguard.posterior.amortised import training as amortised
     from ecguard.report.parameters import check_writable, parse
-    from ecguard.surrogate.training import TRAINING_FILE, TrainingSettings, train
+    from ecguard.surrogate import training as surrogate
 
-    kinds = {field.name: getattr(field.type, "__name__", "") for field in fields(TrainingSettings)}
+    chosen: Any = amortised if options.engine == "amortised" else surrogate
+    kinds = {f.name: getattr(f.type, "__name__", "") for f in fields(chosen.TrainingSettings)}
     values: dict[str, Any] = {}
     for name, text in split_pairs("--set", options.set):
         if name not in kinds:
             raise InputError(name, text, f"one of {', '.join(kinds)}", "Check its spelling.")
         values[name] = parse(name, text, kinds[name])
-    settings = TrainingSettings(**values)
+    settings = chosen.TrainingSettings(**values)
     check_writable(options.out_dir)
-    command = " ".join(["ecguard train", *(f"--set {pair}" for pair in options.set)])
-    record = train(options.out_dir, settings, command=command)
-    say(f"held-out median NRMSE {record['held_out']['median_nrmse']:.4f}")
-    say(f"See {Path(options.out_dir) / TRAINING_FILE}")
+    engine = "" if options.engine == "surrogate" else f" --engine {options.engine}"
+    command = " ".join([f"ecguard train{engine}", *(f"--set {pair}" for pair in options.set)])
+    record = chosen.train(options.out_dir, settings, command=command)
+    for name, value in record["held_out"].items():
+        if isinstance(value, float):
+            say(f"held-out {name.replace('_', ' ')} {value:.4f}")
+    say(f"See {Path(options.out_dir) / chosen.TRAINING_FILE}")
     return 0
 
 

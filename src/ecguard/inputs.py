@@ -67,6 +67,24 @@ def find_family_checkpoint(
     return Located(_existing("family_checkpoint", Path(family_checkpoint)), "parameter")
 
 
+def find_amortised_checkpoint(
+    amortised_checkpoint: Path | str | None = None, base: Path | str = "."
+) -> Located:
+    """An amortised posterior's `.eqx` file; nothing is searched.
+
+    Args:
+        amortised_checkpoint: path that was asked for; None or empty for the built-in one.
+        base: unused, as for the other inputs.
+
+    Raises:
+        InputError: the path is no file.
+    """
+    del base
+    if amortised_checkpoint is None or not str(amortised_checkpoint):
+        return Located(None, "built-in")
+    return Located(_existing("amortised_checkpoint", Path(amortised_checkpoint)), "parameter")
+
+
 def find_chunk(dataset_chunk: Path | str | None = None, base: Path | str = ".") -> Located:
     """The dataset chunk `chunk_N.npz`.
 

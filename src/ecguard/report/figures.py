@@ -258,3 +258,93 @@ def grid_figure(
     figure.supylabel(y_label, fontsize=10)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
     return figure
+
+
+@style.context(STYLE)
+def ranks_figure(panels: Mapping[str, tuple[ArrayLike, float, float]], columns: int = 5) -> Figure:
+    """Rank histograms, each with the band that uniform ranks stay in.
+
+    Args:
+        panels: counts of each bin, and the limits of the band, by the name of the parameter.
+        columns: panels in a row.
+    """
+    rows = -(-len(panels) // columns)
+    figure, grid = _figure(rows, columns, 2.4 * columns, 1.9 * rows)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (name, (counts, low, high)) in zip(grid.flat, panels.items(), strict=False):
+        heights = np.asarray(counts, float)
+        axes.bar(np.arange(len(heights)), heights, width=0.92, color=COLOURS[5])
+        axes.axhspan(low, high, color=COLOURS[4], alpha=0.35, label="uniform ranks")
+        axes.axhline(heights.mean(), color="black", linestyle="--", linewidth=1.0)
+        axes.set_title(name, fontsize=9)
+        axes.set_xticks([])
+    figure.supxlabel("rank of the true value, from lowest to highest", fontsize=10)
+    figure.supylabel("cases", fontsize=10)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper right")
+    return figure
+
+
+@style.context(STYLE)
+def intervals_figure(
+    groups: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    label: str,
+    target: float,
+    band: tuple[float, float] | None = None,
+) -> Figure:
+    """Values with their intervals, by name and group, such as the coverage of each parameter.
+
+    Args:
+        groups: value, lower and upper limit by name, by group.
+        label: quantity and unit.
+        target: drawn as a dashed line.
+        band: drawn in grey behind it.
+    """
+    names = list(dict.fromkeys(name for values in groups.values() for name in values))
+    figure, grid = _figure(1, 1, 9.0, 0.9 + 0.34 * len(names))
+    axes = grid[0, 0]
+    if band is not None:
+        axes.axvspan(*band, color="black", alpha=0.08)
+    axes.axvline(target, color="black", linestyle="--", linewidth=1.0)
+    for order, (group, values) in enumerate(groups.items()):
+        place = [names.index(name) + 0.16 * (order - (len(groups) - 1) / 2) for name in values]
+        middle, low, high = np.array(list(values.values())).T
+        axes.errorbar(
+            middle,
+            place,
+            xerr=[middle - low, high - middle],
+            fmt="osD^v"[order % 5],
+            markersize=4.0,
+            color=COLOURS[order % len(COLOURS)],
+            label=group,
+        )
+    axes.set(xlabel=label, yticks=range(len(names)), yticklabels=names)
+    axes.invert_yaxis()
+    figure.legend(loc="outside upper right", ncols=3)
+    return figure
+
+
+@style.context(STYLE)
+def map_figure(
+    values: ArrayLike, rows: Sequence[str], columns: Sequence[str], label: str
+) -> Figure:
+    """A map of numbers between 0 and 1, each written in its cell; NaN stays empty.
+
+    Args:
+        values: [rows, columns].
+        rows, columns: their names.
+        label: quantity.
+    """
+    numbers = np.asarray(values, float)
+    figure, grid = _figure(1, 1, 2.2 + 0.62 * len(columns), 1.6 + 0.36 * len(rows))
+    axes = grid[0, 0]
+    axes.grid(visible=False)
+    image = axes.imshow(numbers, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
+    for (row, column), value in np.ndenumerate(numbers):
+        if np.isfinite(value):
+            colour = "black" if value > 0.6 else "white"
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", size=8, color=colour)
+    axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    figure.colorbar(image, ax=axes, label=label)
+    return figure

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ecguard.errors import InputError
-from ecguard.inputs import Located, find_checkpoint, find_chunk, find_family_checkpoint
+from ecguard.family import TASKS
+from ecguard.inputs import (
+    Located,
+    find_amortised_checkpoint,
+    find_checkpoint,
+    find_chunk,
+    find_family_checkpoint,
+)
 from ecguard.report.profiles import profile_named
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
@@ -44,6 +51,13 @@ def _share(remedy: str) -> Rule:
 RULES: Mapping[str, Rule] = {
     "n_cases": _at_least(1, "Ask for one case or more; None takes the profile's number."),
     "n_held_out": _at_least(40, "Fewer may leave a task without cases; None takes the profile's."),
+    "n_calibrated": _at_least(20, "Fewer say nothing; None takes the profile's number."),
+    "most_couples": Rule(lambda value: value in (1, 2), "1 or 2", "None takes the profile's."),
+    "tasks": Rule(
+        lambda value: bool(value.split()) and set(value.split()) <= set(TASKS),
+        f"some of {' '.join(TASKS)}, with spaces between",
+        "None takes the profile's.",
+    ),
     "n_traces": _at_least(1, "Ask for one trace or more; None takes the profile's number."),
     "scan_rate_V_s": _positive("The family goes from 0.02 to 2 V/s."),
     "initial_theta": Rule(lambda v: 0 <= v <= 1, "from 0 to 1", "The reference takes 0.78."),
@@ -64,6 +78,7 @@ FINDERS: Mapping[str, Callable[..., Located]] = {
     "checkpoint": find_checkpoint,
     "dataset_chunk": find_chunk,
     "family_checkpoint": find_family_checkpoint,
+    "amortised_checkpoint": find_amortised_checkpoint,
 }
 
 

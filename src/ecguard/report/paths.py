@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent
 
 
 def chapter_name(notebook: Path) -> str:
-    """Name of a chapter: `03-failure-modes.ipynb` holds `failure-modes`."""
+    """Name of a chapter: `04-failure-modes.ipynb` holds `failure-modes`."""
     return notebook.stem.lstrip("0123456789").lstrip("-")
 
 

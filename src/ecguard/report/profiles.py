@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ecguard.errors import InputError
+from ecguard.family import TASKS
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,10 @@ class Profile:
         n_held_out: traces on which the surrogate is compared with the simulator.
         n_traces: traces of a batch in which the simulator is timed.
         n_bootstrap: resamples of a bootstrap interval.
+        n_calibrated: held-out clean cases on which engines are compared.
+        tasks: of these cases.
+        most_couples: of these cases.
+        n_error_cases: traces on which the surrogate's error is measured for its likelihood.
     """
 
     name: str
@@ -22,14 +27,18 @@ class Profile:
     n_held_out: int
     n_traces: int
     n_bootstrap: int
+    n_calibrated: int
+    tasks: str
+    most_couples: int
+    n_error_cases: int
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", n_cases=6, n_held_out=300, n_traces=1024, n_bootstrap=200),
-        Profile("standard", n_cases=100, n_held_out=1000, n_traces=1024, n_bootstrap=2000),
-        Profile("full", n_cases=600, n_held_out=3000, n_traces=4096, n_bootstrap=10000),
+        Profile("smoke", 6, 300, 1024, 200, 32, "cv tone", 1, 4096),
+        Profile("standard", 100, 1000, 1024, 2000, 120, " ".join(TASKS), 2, 16384),
+        Profile("full", 600, 3000, 4096, 10000, 500, " ".join(TASKS), 2, 16384),
     )
 }
 

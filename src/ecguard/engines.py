@@ -1,0 +1,162 @@
+"""Engines of inference, each from a group of cases to draws of their posteriors."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from ecguard.clean_cases import Group
+from ecguard.posterior.amortised.artefacts import Amortised
+from ecguard.posterior.corrected import (
+    CorrectedSettings,
+    correct,
+    draw_amortised,
+    from_amortised,
+)
+from ecguard.posterior.cross_entropy import CrossEntropySettings, infer
+from ecguard.posterior.exact import infer_exact
+from ecguard.posterior.likelihood import Likelihood, Observation, SimulatorLikelihood
+from ecguard.posterior.surrogate_error import SurrogateError
+from ecguard.posterior.surrogate_likelihood import SurrogateLikelihood
+from ecguard.posterior.tempered import TemperedSettings
+from ecguard.surrogate import Surrogate
+
+REFERENCE, SUMMED = "cross-entropy, reference", "cross-entropy, summed"
+EXACT, AMORTISED, CORRECTED = "exact", "amortised", "corrected"
+CORRECTED_SURROGATE = "corrected, surrogate"
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What an engine says of n cases.
+
+    Attributes:
+        unknowns: draws of equal weight [n, k, 7 m + 2]; NaN where an engine infers none.
+        log_evidence: [n], NaN where an engine gives none.
+        efficiency: effective share of the amortised draws before any move [n], or NaN.
+        moved: share of the cases that needed tempered moves, or NaN.
+    """
+
+    unknowns: NDArray[np.float32]
+    log_evidence: NDArray[np.float64]
+    efficiency: NDArray[np.float64]
+    moved: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Engines:
+    """What the engines need, and their settings.
+
+    Attributes:
+        surrogate, error: the flow-matching model and its error.
+        amortised: the trained density.
+        tempered: of the exact engine.
+        corrected: of the corrected engines.
+        seed: of all draws.
+    """
+
+    surrogate: Surrogate
+    error: SurrogateError
+    amortised: Amortised
+    tempered: TemperedSettings = field(default_factory=TemperedSettings)
+    corrected: CorrectedSettings = field(default_factory=CorrectedSettings)
+    seed: int = 0
+
+    def run(self, name: str, group: Group, observation: Observation | None = None) -> Inferred:
+        """Infer a group by the engine `name`, from its own or another observation."""
+        seen = observation or group.observation
+        base = jax.random.key(self.seed)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(base, jnp.asarray(group.case))
+        chosen: dict[str, Callable[[], Inferred]] = {
+            REFERENCE: lambda: self._cross_entropy(group, seen, CrossEntropySettings.reference()),
+            SUMMED: lambda: self._cross_entropy(group, seen, CrossEntropySettings()),
+            EXACT: lambda: self._exact(group, seen, keys),
+            AMORTISED: lambda: self._amortised(group, seen, keys),
+            CORRECTED: lambda: self._corrected(group, seen, keys, SimulatorLikelihood.of(seen)),
+            CORRECTED_SURROGATE: lambda: self._corrected(
+                group, seen, keys, self._surrogate_likelihood(group, seen)
+            ),
+        }
+        return chosen[name]()
+
+    def seconds(self, name: str, group: Group) -> float:
+        """Wall time for each case of a group that is compiled already."""
+        started = time.perf_counter()
+        self.run(name, group)
+        return (time.perf_counter() - started) / len(group)
+
+    def _surrogate_likelihood(self, group: Group, seen: Observation) -> Likelihood:
+        return SurrogateLikelihood.of(self.surrogate, self.error, seen, group.task, group.stage)
+
+    def _exact(self, group: Group, seen: Observation, keys: Array) -> Inferred:
+        likelihood = SimulatorLikelihood.of(seen)
+        found = infer_exact(likelihood, group.n_couples, keys, self.tempered)
+        nothing = np.full(len(group), np.nan)
+        return Inferred(found.unknowns, found.log_evidence, nothing, nothing)
+
+    def _amortised(self, group: Group, seen: Observation, keys: Array) -> Inferred:
+        path = from_amortised(
+            self.amortised, seen, SimulatorLikelihood.of(seen), group.task, group.n_couples
+        )
+        nothing = np.full(len(group), np.nan)
+        drawn = draw_amortised(path, keys, self.corrected.n_draws)
+        return Inferred(drawn, nothing, nothing, nothing)
+
+    def _corrected(
+        self, group: Group, seen: Observation, keys: Array, likelihood: Likelihood
+    ) -> Inferred:
+        path = from_amortised(self.amortised, seen, likelihood, group.task, group.n_couples)
+        found = correct(path, keys, self.corrected)
+        return Inferred(
+            found.unknowns, found.log_evidence, found.efficiency, found.moved.astype(float)
+        )
+
+    def _cross_entropy(
+        self, group: Group, seen: Observation, settings: CrossEntropySettings
+    ) -> Inferred:
+        surrogate, n = self.surrogate, len(group)
+        settings = replace(settings, noise_std=float(seen.noise_std[0]))
+        time_s = np.asarray(seen.time_s)
+        context = np.log(time_s[:, -1:] - time_s[:, :1])
+        filled = np.zeros((n, surrogate.meta.phys_dim_base), np.float32)
+        known = surrogate.compose(filled, group.task, group.stage, context)
+        known_mask = np.arange(surrogate.meta.phys_dim_core) >= surrogate.meta.phys_dim_base
+        keys = jax.random.split(jax.random.key(self.seed + 1), int(group.case.max()) + 1)
+        posterior = infer(
+            surrogate, seen.E_V, seen.current, seen.observed, known, known_mask,
+            keys[group.case], settings,
+        )  # fmt: skip
+        rows = np.asarray(surrogate.raw(posterior.particles))
+        rows = rows[:, :, : surrogate.meta.phys_dim_base].reshape(n, rows.shape[1], 7, -1)
+        weights = np.exp(np.asarray(posterior.log_weights, np.float64))
+        drawn = np.full((n, self.corrected.n_draws, 7 * group.n_couples + 2), np.nan, np.float32)
+        for case in range(n):
+            rng = np.random.default_rng((self.seed, int(group.case[case])))
+            share = weights[case] / weights[case].sum()
+            picked = rng.choice(len(share), size=self.corrected.n_draws, p=share)
+            chosen = rows[case, picked][:, :, : group.n_couples]
+            drawn[case, :, :-2] = chosen.reshape(len(picked), -1)
+        nothing = np.full(n, np.nan)
+        return Inferred(drawn, nothing, nothing, nothing)
+
+
+def predicted_currents(
+    likelihood: Likelihood, unknowns: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Currents [n, k, L] that a model expects of draws [n, k, d] of n cases, mA/cm^2."""
+    return np.asarray(_predicted(likelihood, jnp.asarray(unknowns)))
+
+
+@eqx.filter_jit
+def _predicted(likelihood: Likelihood, unknowns: Array) -> Array:
+    def each(likelihood: Any, rows: Array) -> Array:
+        return jax.vmap(lambda row: likelihood.expected(row)[0])(rows)
+
+    return jax.vmap(each, in_axes=(likelihood.axes, 0))(likelihood, unknowns)

@@ -1,0 +1,325 @@
+"""The amortised posterior, corrected under a likelihood.
+
+Draws of the amortised posterior are weighed by prior times likelihood over their own density.
+The weights' effective sample size, as a share of the draws, is the efficiency: it tells how well
+the amortised posterior fits a case, and is a diagnostic of the case itself. Where it is large,
+weighed draws are all that is needed; where it is small, the draws are the start of tempered moves
+to the posterior.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.custom_batching import custom_vmap
+from jax.scipy.stats import norm
+from numpy.typing import NDArray
+
+from ecguard.errors import InputError
+from ecguard.posterior import coordinates as co
+from ecguard.posterior.amortised.artefacts import Amortised
+from ecguard.posterior.amortised.network import (
+    Network,
+    Seen,
+    describe_waveform,
+    draw_coordinates,
+    log_density_of,
+)
+from ecguard.posterior.amortised.traces import project
+from ecguard.posterior.exact import to_unknowns
+from ecguard.posterior.likelihood import Likelihood, Observation
+from ecguard.posterior.tempered import (
+    Particle,
+    Path,
+    TemperedSettings,
+    blocks,
+    sample_tempered,
+    take,
+)
+from ecguard.posterior.unknowns import join, log_prior, n_unknowns
+
+
+@dataclass(frozen=True)
+class CorrectedSettings:
+    """Settings of the correction.
+
+    Args:
+        n_proposals: draws of the amortised posterior in a batch.
+        effective: effective draws at which no more batches are drawn.
+        most_batches: of proposals for one case.
+        least_efficiency: below it a case gets tempered moves.
+        n_draws: returned for each case, of equal weight.
+        block: cases that run together.
+        moves: of the sampler that makes them.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    n_proposals: int = 1024
+    effective: int = 1000
+    most_batches: int = 16
+    least_efficiency: float = 0.05
+    n_draws: int = 1000
+    block: int = 16
+    moves: TemperedSettings = field(
+        default_factory=lambda: TemperedSettings(n_particles=1024, chain_length=64, final_rounds=4)
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("n_proposals", "effective", "most_batches", "n_draws", "block"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(name, value, "a whole number, 1 or more", "Choose one.")
+        if not 0 <= self.least_efficiency <= 1:
+            raise InputError("least_efficiency", self.least_efficiency, "0 to 1", "Take 0.05.")
+
+
+class Corrected(NamedTuple):
+    """Posteriors of n traces.
+
+    Args:
+        unknowns: draws [n, n_draws, 7 m + 2], of equal weight.
+        log_evidence: ln p(observed samples | m couples) [n].
+        efficiency: effective share of the amortised draws before any move [n].
+        effective: effective number of weighed draws [n]; where moved, number of draws.
+        moved: whether tempered moves were made [n].
+    """
+
+    unknowns: NDArray[np.float32]
+    log_evidence: NDArray[np.float64]
+    efficiency: NDArray[np.float64]
+    effective: NDArray[np.float64]
+    moved: NDArray[np.bool_]
+
+
+class FromAmortised(Path):
+    """From an amortised posterior to the posterior.
+
+    Args:
+        network: shared by all traces.
+        summary: of the trace [summary].
+        likelihood: of the trace.
+        n_couples: of the electrode.
+    """
+
+    network: Network
+    summary: Array
+    likelihood: Likelihood
+    n_couples: int = eqx.field(static=True)
+
+    def draw(self, key: Array, n: int) -> Array:
+        drawn = draw_coordinates(self.network, self.summary[None], self.n_couples, n, key)
+        return co.to_scores(drawn.coordinates[0], self.n_couples)
+
+    def weigh(self, scores: Array) -> Particle:
+        coordinates = co.from_scores(scores, self.n_couples)
+        ends = co.intervals(coordinates, self.n_couples)
+        density = _density(self.network, self.summary, coordinates, *ends)
+        stretch = jnp.sum(jnp.log(ends.high - ends.low) + norm.logpdf(scores))
+        electrode = co.to_electrode(coordinates)
+        unknowns = join(electrode)
+        prior = log_prior(unknowns, self.n_couples) + co.log_volume(electrode)
+        return Particle(scores, density + stretch, self.likelihood(unknowns) + prior - density)
+
+    @property
+    def axes(self) -> Any:
+        return FromAmortised(None, 0, self.likelihood.axes, self.n_couples)  # type: ignore[arg-type]
+
+
+@custom_vmap
+def _density(
+    network: Network, summary: Array, coordinates: Array, low: Array, high: Array
+) -> Array:
+    """ln density of coordinates [d]; particles of a case become the rows of its matrix products."""
+    return _densities(network, summary, coordinates[None], low[None], high[None])[0]
+
+
+@_density.def_vmap
+def _(size: int, batched: list[Any], *arguments: Any) -> tuple[Array, bool]:
+    network, summary, *rows = arguments
+    if any(jax.tree.leaves(batched[0])) or batched[1]:
+        return jax.vmap(lambda *own: _densities(network, *own)[0])(
+            summary, *(row[:, None] for row in rows)
+        ), True
+    full = [
+        row if own else jnp.broadcast_to(row, (size, *row.shape))
+        for row, own in zip(rows, batched[2:], strict=True)
+    ]
+    return _densities(network, summary, *full), True
+
+
+def _densities(network: Network, summary: Array, rows: Array, low: Array, high: Array) -> Array:
+    ends = co.Interval(low, high)
+    return log_density_of(network, summary[None], rows, ends, jnp.ones(rows.shape, bool))
+
+
+def from_amortised(
+    amortised: Amortised,
+    observation: Observation,
+    likelihood: Likelihood,
+    task: NDArray[np.integer],
+    n_couples: int,
+) -> FromAmortised:
+    """Paths from the amortised posteriors of n traces.
+
+    Args:
+        amortised: the trained densities.
+        observation: the traces.
+        likelihood: of the same traces.
+        task: their labels [n].
+        n_couples: of the electrodes.
+
+    Raises:
+        InputError: a noise level or a share of observed samples lies outside of what the
+            amortised posterior was trained with, or the traces have another length.
+    """
+    check_valid(amortised, observation, task)
+    summary = _summarise(amortised, _as_arrays(observation), jnp.asarray(task), n_couples)
+    return FromAmortised(amortised.network, summary, likelihood, n_couples)
+
+
+def check_valid(amortised: Amortised, observation: Observation, task: NDArray[np.integer]) -> None:
+    """Refuse traces that the amortised posterior was not trained for."""
+    meta = amortised.meta
+    shape, noise = np.shape(observation.current), np.asarray(observation.noise_std)
+    if len(shape) != 2 or shape[1] != meta.n_samples:
+        raise InputError(
+            "current", shape, f"[n, {meta.n_samples}] samples", "Resample, or use tempered SMC."
+        )
+    label = np.asarray(task)
+    if label.shape != shape[:1] or not ((label >= 0) & (label < len(meta.task_names))).all():
+        raise InputError(
+            "task",
+            label.tolist(),
+            f"[n] labels from 0 to {len(meta.task_names) - 1}",
+            "Choose one of them.",
+        )
+    low, high = meta.noise_range
+    slack = 1e-6
+    if not ((noise >= low - slack) & (noise <= high + slack)).all():
+        raise InputError(
+            "noise_std",
+            float(noise[(noise < low - slack) | ~(noise <= high + slack)][0]),
+            f"{low} to {high} mA/cm^2, which the amortised posterior was trained with",
+            "Use tempered SMC, or train another one.",
+        )
+    share = np.asarray(observation.observed).mean(axis=1)
+    least = 0.5 * meta.keep_range[0]
+    if share.min() < least:
+        raise InputError(
+            "observed", float(share.min()), f"a share of {least} or more", "Use tempered SMC."
+        )
+    for name in ("current", "E_V", "time_s"):
+        values = np.asarray(getattr(observation, name))
+        used = np.where(observation.observed, values, 0.0) if name == "current" else values
+        if not np.isfinite(used).all():
+            raise InputError(name, "NaN or infinite", "finite numbers", "Remove these traces.")
+
+
+def correct(
+    path: FromAmortised, keys: Array, settings: CorrectedSettings | None = None
+) -> Corrected:
+    """Correct the amortised posteriors of n traces under their likelihood.
+
+    Args:
+        path: `from_amortised` of the traces.
+        keys: a random key for each trace [n].
+        settings: of the correction.
+    """
+    settings = settings or CorrectedSettings()
+    n, d = len(keys), n_unknowns(path.n_couples)
+    scores: list[list[NDArray[np.float32]]] = [[] for _ in range(n)]
+    gains: list[list[NDArray[np.float64]]] = [[] for _ in range(n)]
+    efficiency, left = np.zeros(n), np.arange(n)
+    for batch in range(settings.most_batches):
+        for rows in blocks(left, settings.block):
+            own = jax.vmap(jax.random.fold_in, (0, None))(keys[rows], batch)
+            proposed = _propose(take(path, rows), own, settings.n_proposals)
+            drawn, gain = np.asarray(proposed[0]), np.asarray(proposed[1], np.float64)
+            for place, row in enumerate(rows[: len(np.unique(rows))]):
+                scores[row].append(drawn[place])
+                gains[row].append(gain[place])
+        effective = np.array([_effective(np.concatenate(own)) for own in gains])
+        if batch == 0:
+            efficiency = effective / settings.n_proposals
+        enough = effective >= settings.effective
+        left = np.flatnonzero(~enough & (efficiency >= settings.least_efficiency))
+        if not len(left):
+            break
+    moved = efficiency < settings.least_efficiency
+    evidence = np.array([_log_mean(np.concatenate(own)) for own in gains])
+    chosen = np.zeros((n, settings.n_draws, d), np.float32)
+    for row in np.flatnonzero(~moved):
+        picked = _resample(np.concatenate(gains[row]), settings.n_draws)
+        chosen[row] = np.concatenate(scores[row])[picked]
+    if moved.any():
+        rows = np.flatnonzero(moved)
+        found = sample_tempered(take(path, rows), keys[rows], settings.moves)
+        chosen[rows] = found.scores[:, : settings.n_draws]
+        evidence[rows], effective[rows] = found.log_evidence, settings.n_draws
+    unknowns = to_unknowns(chosen, path.n_couples)
+    return Corrected(unknowns, evidence, efficiency, effective, moved)
+
+
+def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np.float32]:
+    """Draws of the amortised posteriors as they are [n, n_draws, 7 m + 2]."""
+    return to_unknowns(np.asarray(_draw(path, keys, n_draws)), path.n_couples)
+
+
+@eqx.filter_jit
+def _draw(path: FromAmortised, keys: Array, n: int) -> Array:
+    return jax.vmap(lambda path, key: path.draw(key, n), in_axes=(path.axes, 0))(path, keys)
+
+
+@eqx.filter_jit
+def _summarise(amortised: Amortised, observation: Observation, task: Array, m: int) -> Array:
+    n = len(observation.noise_std)
+    shown = (observation.current, observation.observed, observation.noise_std)
+    every = [
+        project(jax.tree.map(lambda leaf, k=k: leaf[k], amortised.basis), *shown)
+        for k in range(len(amortised.meta.task_names))
+    ]
+    projection = jax.tree.map(lambda *leaves: jnp.stack(leaves)[task, jnp.arange(n)], *every)
+    waveform = describe_waveform(observation.time_s, observation.E_V)
+    seen = Seen(projection, waveform, task, jnp.full(n, m))
+    return amortised.network.summarise(seen)
+
+
+@eqx.filter_jit
+def _propose(path: FromAmortised, keys: Array, n: int) -> tuple[Array, Array]:
+    def one(path: FromAmortised, key: Array) -> tuple[Array, Array]:
+        drawn = path.draw(key, n)
+        return drawn, jax.vmap(lambda scores: path.weigh(scores).gain)(drawn)
+
+    return jax.vmap(one, in_axes=(path.axes, 0))(path, keys)
+
+
+def _effective(gain: NDArray[np.float64]) -> float:
+    weight = np.exp(gain - gain.max())
+    return float(weight.sum() ** 2 / (weight**2).sum())
+
+
+def _log_mean(gain: NDArray[np.float64]) -> float:
+    return float(np.log(np.mean(np.exp(gain - gain.max()))) + gain.max())
+
+
+def _resample(gain: NDArray[np.float64], n: int) -> NDArray[np.intp]:
+    """n rows in proportion to their weights, systematically."""
+    share = np.cumsum(np.exp(gain - gain.max()))
+    return np.searchsorted(share / share[-1], (np.arange(n) + 0.5) / n).clip(max=len(gain) - 1)
+
+
+def _as_arrays(observation: Observation) -> Observation:
+    hidden = np.where(observation.observed, observation.current, 0.0)
+    clean = observation._replace(current=hidden)
+    return Observation(
+        *(
+            jnp.asarray(leaf, bool if name == "observed" else jnp.float32)
+            for name, leaf in clean._asdict().items()
+        )
+    )

@@ -1,0 +1,219 @@
+"""The likelihood of electrodes, given observed traces: one interface, two models of the trace.
+
+Observed samples carry independent Gaussian noise. A model gives the expected current and the
+variance of its own error; the two variances add. The exact model is the simulator, which has no
+error of its own; the surrogate's is measured on held-out traces.
+"""
+
+import abc
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.custom_batching import custom_vmap
+from numpy.typing import ArrayLike, NDArray
+
+from ecguard.errors import InputError
+from ecguard.posterior.unknowns import simulated
+from ecguard.simulator import Waveform, potential_jumps
+from ecguard.simulator.grid import TimeGrid, time_grid
+from ecguard.simulator.march import march
+from ecguard.waveforms import refine
+
+_FINEST = 4
+
+
+class Observation(NamedTuple):
+    """Traces as they were measured, n of one kind of waveform and one number of couples.
+
+    Args:
+        time_s, E_V: the waveforms [n, L].
+        current: mA/cm^2 [n, L]; any finite value where not observed.
+        observed: [n, L] bool.
+        noise_std: of the observation noise, mA/cm^2 [n].
+    """
+
+    time_s: Any
+    E_V: Any
+    current: Any
+    observed: Any
+    noise_std: Any
+
+
+class Likelihood(eqx.Module):
+    """ln p(observed samples | unknowns) of one trace; batch with `jax.vmap`."""
+
+    @abc.abstractmethod
+    def expected(self, unknowns: Array) -> tuple[Array, Array | float]:
+        """Current [L] that a model expects of unknowns [d], and the variance of its error."""
+
+    @property
+    @abc.abstractmethod
+    def observation(self) -> Observation:
+        """The trace."""
+
+    @property
+    @abc.abstractmethod
+    def axes(self) -> Any:
+        """Axes of the leaves over traces, for `jax.vmap`."""
+
+    def __call__(self, unknowns: Array) -> Array:
+        """ln likelihood of unknowns [d], all constants included."""
+        mean, error = self.expected(unknowns)
+        seen = self.observation
+        variance = seen.noise_std**2 + error
+        terms = (seen.current - mean) ** 2 / variance + jnp.log(2 * jnp.pi * variance)
+        return -0.5 * jnp.sum(jnp.where(seen.observed, terms, 0.0))
+
+
+class SimulatorLikelihood(Likelihood):
+    """The exact model: the simulator on the grid of `solver_grid`, with no error of its own.
+
+    Args:
+        observation: the trace, or n of them.
+        potential: applied potential on the grid, V [G].
+        duration_s: of the trace.
+        grid: steps shared by all traces of a batch.
+    """
+
+    _observation: Observation
+    potential: Array
+    duration_s: Array
+    grid: "SolverGrid" = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, observation: Observation) -> "SimulatorLikelihood":
+        """The likelihood of n traces; the leaves have a leading axis for `jax.vmap`.
+
+        Raises:
+            InputError: the traces do not share their relative time grid.
+        """
+        grid, potential = solver_grid(observation.time_s, observation.E_V)
+        time = np.asarray(observation.time_s, np.float64)
+        return cls(
+            jax.tree.map(_as_device, observation),
+            jnp.asarray(potential, jnp.float32),
+            jnp.asarray(time[:, -1] - time[:, 0], jnp.float32),
+            grid,
+        )
+
+    @property
+    def observation(self) -> Observation:
+        return self._observation
+
+    @property
+    def axes(self) -> Any:
+        return 0
+
+    def expected(self, unknowns: Array) -> tuple[Array, Array | float]:
+        current = _simulator(self.grid)(unknowns, self.potential, self.duration_s)
+        return current[jnp.asarray(self.grid.recorded)], 0.0
+
+
+class SolverGrid(NamedTuple):
+    """Steps of the solver, in units of the duration; hashable, so that it is compiled in.
+
+    Args:
+        step: [G - 1].
+        recorded: which points of the grid are samples of the trace [L].
+        jumps: whether the potential jumps anywhere.
+    """
+
+    step: tuple[float, ...]
+    recorded: tuple[int, ...]
+    jumps: bool
+
+
+def solver_grid(time_s: ArrayLike, E_V: ArrayLike) -> tuple[SolverGrid, NDArray[np.float64]]:
+    """A grid that is fine where the current is steep: after the start and after every jump.
+
+    The interval at whose start the potential jumps, or the trace starts, is split in four, the
+    next one in two. The tests hold the current on it against that of the family, which splits all.
+
+    Args:
+        time_s, E_V: waveforms [n, L] with the same relative times.
+
+    Returns:
+        The grid, and the potentials on it [n, G].
+
+    Raises:
+        InputError: the relative times differ.
+    """
+    time, potential = np.asarray(time_s, np.float64), np.asarray(E_V, np.float64)
+    start, duration = time[:, :1], time[:, -1:] - time[:, :1]
+    place = (time - start) / duration
+    if np.abs(place - place[0]).max() > 1e-4 * np.diff(place[0]).min():
+        raise InputError(
+            "time_s",
+            float(np.abs(place - place[0]).max()),
+            "the same for all traces, in units of their duration",
+            "Infer traces of different sampling one by one.",
+        )
+    abrupt = np.any(potential_jumps(potential), axis=0)
+    parts = np.ones(len(abrupt), int)
+    abrupt[0] = True
+    parts[np.flatnonzero(abrupt[:-1]) + 1] = 2
+    parts[abrupt] = _FINEST
+    fine = refine(Waveform(time, potential), _FINEST)
+    kept = np.concatenate(
+        [[0], *(_FINEST * k + np.arange(1, p + 1) * (_FINEST // p) for k, p in enumerate(parts))]
+    )
+    shared = (fine.t_s[0, kept] - start[0]) / duration[0]
+    recorded = np.concatenate([[0], np.cumsum(parts)])
+    jumps = bool(np.any(potential_jumps(fine.E_V[:, kept])))
+    grid = SolverGrid(tuple(np.diff(shared).round(9).tolist()), tuple(recorded.tolist()), jumps)
+    return grid, fine.E_V[:, kept]
+
+
+_SIMULATORS: dict[SolverGrid, Any] = {}
+
+
+def _simulator(grid: SolverGrid) -> Any:
+    """Current [G] of unknowns [d], potential [G] and duration; batches run as one march."""
+    if grid in _SIMULATORS:
+        return _SIMULATORS[grid]
+    times = time_grid(np.concatenate([[0.0], np.cumsum(grid.step)])[None])
+    step = np.asarray(grid.step)[:, None]
+
+    def run(unknowns: Array, potential: Array, duration_s: Array) -> Array:
+        couples, cell = simulated(unknowns)
+        own = TimeGrid(duration_s, jnp.asarray(step, potential.dtype), times.span, times.even)
+        found = march(potential, None, own, couples, cell, None, jumps=grid.jumps, outputs=())
+        return found["current_density_mA_cm2"]
+
+    @custom_vmap
+    def many(*arguments: Array) -> Array:
+        return run(*arguments)
+
+    @many.def_vmap
+    def _(size: int, batched: list[bool], *arguments: Array) -> tuple[Array, bool]:
+        full = [
+            value if own else jnp.broadcast_to(value, (size, *value.shape))
+            for value, own in zip(arguments, batched, strict=True)
+        ]
+        n = full[0].shape[1]
+        flat = many(*(value.reshape(size * n, *value.shape[2:]) for value in full))
+        return flat.reshape(size, n, -1), True
+
+    @custom_vmap
+    def one(*arguments: Array) -> Array:
+        return run(*(value[None] for value in arguments))[0]
+
+    @one.def_vmap
+    def _(size: int, batched: list[bool], *arguments: Array) -> tuple[Array, bool]:
+        full = [
+            value if own else jnp.broadcast_to(value, (size, *value.shape))
+            for value, own in zip(arguments, batched, strict=True)
+        ]
+        return many(*full), True
+
+    _SIMULATORS[grid] = one
+    return one
+
+
+def _as_device(leaf: Any) -> Array:
+    array = np.asarray(leaf)
+    return jnp.asarray(array if array.dtype == bool else array.astype(np.float32))

@@ -1,0 +1,137 @@
+"""The exact likelihood: its grid against the family's, its value, batches and compilation."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from ecguard import family
+from ecguard.chunk import Chunk
+from ecguard.errors import InputError
+from ecguard.posterior.likelihood import Observation, SimulatorLikelihood, SolverGrid, solver_grid
+from ecguard.posterior.unknowns import draw_prior
+from ecguard.waveforms import cyclic
+
+N_CASES, NOISE_STD = 60, 0.05
+LARGEST_ERROR = 0.15  # root mean square over a trace, in units of the noise
+N_TRACES, LENGTH = 3, 48
+
+expected = jax.jit(jax.vmap(lambda likelihood, unknowns: likelihood.expected(unknowns)[0]))
+log_likelihood = jax.jit(jax.vmap(lambda likelihood, unknowns: likelihood(unknowns)))
+
+
+def traces(seed: int = 0) -> Observation:
+    """Three voltammograms of different rates, a third of their samples hidden."""
+    rng = np.random.default_rng(seed)
+    waveform = cyclic(rng.uniform(0.6, 0.8, 3), -0.7, rng.uniform(0.05, 1.0, 3), LENGTH)
+    return Observation(
+        waveform.t_s,
+        waveform.E_V,
+        rng.normal(size=(N_TRACES, LENGTH)),
+        rng.random((N_TRACES, LENGTH)) < 0.67,
+        rng.uniform(0.03, 0.1, N_TRACES),
+    )
+
+
+def particles(seed: int = 0, n: int = N_TRACES) -> jax.Array:
+    return draw_prior(jax.random.key(seed), n, 1)
+
+
+def errors(chunk: Chunk, task: str, grid: Callable[..., Any] | None = None) -> np.ndarray:
+    """Of the solver's current against that of the family, by case, in units of the noise."""
+    own = np.flatnonzero(chunk.task_id == family.TASKS.index(task))[:N_CASES]
+    assert len(own) == N_CASES
+    current = chunk.current_mA_cm2[own]
+    shown, noise = np.ones(current.shape, bool), np.full(N_CASES, NOISE_STD)
+    seen = Observation(chunk.time_s[own], chunk.potential_V[own], current, shown, noise)
+    likelihood = SimulatorLikelihood.of(seen)
+    if grid is not None:
+        likelihood = replace(likelihood, grid=grid(likelihood), potential=seen.E_V)
+    # rows of one couple carry an absent second one, which the family simulates too
+    cell = np.stack([chunk.Ru_ohm, chunk.Cdl_F], axis=1)[own]
+    found = expected(likelihood, jnp.asarray(np.hstack([chunk.parameters[own], cell])))
+    return np.sqrt(np.mean(np.square(found - current), axis=1)) / NOISE_STD
+
+
+@pytest.mark.parametrize("task", family.TASKS)
+def test_the_grid_is_as_good_as_that_of_the_family(cases: Chunk, task: str) -> None:
+    assert errors(cases, task).max() < LARGEST_ERROR
+
+
+def test_one_step_a_sample_would_not_be(cases: Chunk) -> None:
+    def coarse(likelihood: SimulatorLikelihood) -> SolverGrid:
+        n = family.N_SAMPLES
+        return SolverGrid((1 / (n - 1),) * (n - 1), tuple(range(n)), likelihood.grid.jumps)
+
+    assert errors(cases, "tone", coarse).max() > LARGEST_ERROR
+
+
+def test_the_grid_is_fine_after_the_start_and_after_jumps() -> None:
+    time_s = np.linspace([0.0], [2.0], 11, axis=1)
+    E_V = np.where(time_s < 0.9, 0.5, -0.2)
+    grid, potential = solver_grid(time_s, E_V)
+    assert [b - a for a, b in zip(grid.recorded, grid.recorded[1:], strict=False)] == [
+        *(4, 2, 1, 1),
+        *(4, 2, 1, 1, 1, 1),
+    ]
+    assert grid.jumps
+    assert sum(grid.step) == pytest.approx(1.0)
+    np.testing.assert_array_equal(potential[0, list(grid.recorded)], E_V[0])
+
+
+def test_value_is_the_normal_density_of_what_is_observed() -> None:
+    seen = traces()
+    likelihood = SimulatorLikelihood.of(seen)
+    mean = np.asarray(expected(likelihood, particles()), np.float64)
+    terms = norm.logpdf(seen.current, mean, seen.noise_std[:, None])
+    wanted = np.where(seen.observed, terms, 0.0).sum(axis=1)
+    np.testing.assert_allclose(log_likelihood(likelihood, particles()), wanted, rtol=1e-4)
+
+
+def test_hidden_samples_have_no_influence() -> None:
+    seen = traces()
+    garbage = seen._replace(current=np.where(seen.observed, seen.current, 1e9))
+    shifted = seen._replace(current=seen.current + 0.01 * seen.observed)
+    plain, hidden, changed = (
+        log_likelihood(SimulatorLikelihood.of(each), particles())
+        for each in (seen, garbage, shifted)
+    )
+    np.testing.assert_array_equal(plain, hidden)
+    assert (np.asarray(plain != changed)).all()
+
+
+def test_different_sampling_is_refused() -> None:
+    seen = traces()
+    bent = seen.time_s.copy()
+    bent[1] = bent[1] ** 1.01
+    with pytest.raises(InputError) as raised:
+        SimulatorLikelihood.of(seen._replace(time_s=bent))
+    assert raised.value.name == "time_s"
+
+
+def test_batches_give_what_one_by_one_gives() -> None:
+    likelihood = SimulatorLikelihood.of(traces())
+    crowd = particles(1, 2 * N_TRACES).reshape(N_TRACES, 2, -1)
+    nested = jax.jit(jax.vmap(lambda one, many: jax.vmap(one)(many)))(likelihood, crowd)
+    for column in range(2):
+        rows = log_likelihood(likelihood, crowd[:, column])
+        np.testing.assert_allclose(nested[:, column], rows, rtol=1e-5)
+    alone = jax.tree.map(lambda leaf: leaf[1], likelihood)
+    assert float(jax.jit(lambda one, row: one(row))(alone, crowd[1, 0])) == pytest.approx(
+        float(nested[1, 0]), rel=1e-5
+    )
+
+
+def test_compiled_once(compilations: Callable[[Callable[[], object]], int]) -> None:
+    run = jax.jit(jax.vmap(lambda likelihood, unknowns: likelihood(unknowns)))
+
+    def start(seed: int) -> jax.Array:
+        return run(SimulatorLikelihood.of(traces(seed)), particles(seed))
+
+    assert compilations(lambda: start(0)) > 0
+    assert compilations(lambda: start(1)) == 0

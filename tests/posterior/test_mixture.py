@@ -1,0 +1,133 @@
+"""Densities on an interval: they integrate to one, and draws follow them, in every tail."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from ecguard.posterior.amortised.mixture import Mixture, draw, log_density
+from ecguard.posterior.coordinates import Interval
+
+N_DRAWS = 4000
+FARTHEST = 0.035  # a share of 1e-4 of comparisons of so many draws lies beyond
+ENDS = ((-1.0, 1.0), (0.3, 0.35), (0.3, 0.30001))
+# of a component, in its scales: how far it lies outside of the interval, or None: in the middle
+AWAY = (-1000.0, -200.0, -50.0, None, 50.0, 200.0, 1000.0)
+SCALES = (1e-4, 1e-2, 0.3, 2.7, 100.0)
+LONE = list(itertools.product(ENDS, SCALES, AWAY))
+
+
+def location(ends: tuple[float, float], scale: float, away: float | None) -> float:
+    if away is None:
+        return sum(ends) / 2
+    return ends[int(away > 0)] + away * scale
+
+
+def stacked() -> tuple[Mixture, Interval]:
+    """Every lone component, then mixtures of three [n, 3]."""
+    rng = np.random.default_rng(1)
+    lone = [
+        ([0.0, -np.inf, -np.inf], [location(*case)] * 3, [np.log(case[1])] * 3) for case in LONE
+    ]
+    several = [
+        (
+            rng.normal(size=3),
+            [location(ends, s, a) for s, a in zip(scales, aways, strict=True)],
+            np.log(scales),
+        )
+        for ends in ENDS
+        for scales, aways in (
+            ((0.01, 0.3, 2.7), (None, 50.0, -50.0)),
+            ((1e-3, 1e-2, 0.1), (-5.0, None, 3.0)),
+        )
+    ]
+    leaves = (np.stack(leaf) for leaf in zip(*lone, *several, strict=True))
+    ends = [case[0] for case in LONE] + [ends for ends in ENDS for _ in range(2)]
+    mixture = Mixture(*(jnp.asarray(leaf, jnp.float32) for leaf in leaves))
+    return mixture, Interval(*jnp.asarray(ends, jnp.float32).T)
+
+
+def distance(values: np.ndarray, density: np.ndarray, drawn: np.ndarray) -> float:
+    """Of Kolmogorov and Smirnov, between draws and a tabulated density."""
+    area = np.diff(values) * (density[1:] + density[:-1]) / 2
+    below = np.concatenate([[0.0], np.cumsum(area)])
+    return kstest(drawn, lambda x: np.interp(x, values, below / below[-1])).statistic
+
+
+@pytest.fixture(scope="module")
+def tabulated() -> tuple[np.ndarray, np.ndarray]:
+    """Values across each interval, dense where a component is steep, and densities [n, V]."""
+    mixture, interval = stacked()
+    low, high = (np.asarray(end, np.float64)[:, None] for end in interval)
+    steps = np.concatenate([[0.0], np.geomspace(1e-4, 40.0, 400)])
+    scale = np.exp(np.asarray(mixture.log_scale, np.float64))[:, :, None]
+    centre = np.asarray(mixture.location, np.float64)[:, :, None]
+    parts = [low + (high - low) * np.linspace(0.0, 1.0, 401)]
+    for start, direction in ((low[..., None], 1), (high[..., None], -1), (centre, 1), (centre, -1)):
+        parts.append((start + direction * steps * scale).reshape(len(low), -1))
+    values = np.sort(np.clip(np.concatenate(parts, axis=1), low, high).astype(np.float32), axis=1)
+    wide = jax.tree.map(lambda leaf: leaf[:, None], (mixture, interval))
+    density = np.exp(np.asarray(log_density(wide[0], jnp.asarray(values), wide[1]), np.float64))
+    return values.astype(np.float64), density
+
+
+@pytest.fixture(scope="module")
+def draws() -> np.ndarray:
+    mixture, interval = stacked()
+    many = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf[:, None], (len(leaf), N_DRAWS, *leaf.shape[1:])),
+        (mixture, interval),
+    )
+    return np.asarray(draw(*many, jax.random.key(2)), np.float64)
+
+
+def test_density_integrates_to_one(tabulated: tuple[np.ndarray, np.ndarray]) -> None:
+    values, density = tabulated
+    assert np.isfinite(density).all()
+    np.testing.assert_allclose(np.trapezoid(density, values, axis=1), 1.0, atol=3e-3)
+
+
+def test_draws_lie_in_the_interval(draws: np.ndarray) -> None:
+    low, high = (np.asarray(end)[:, None] for end in stacked()[1])
+    assert ((draws >= low) & (draws <= high)).all()
+
+
+def test_draws_follow_the_density(
+    tabulated: tuple[np.ndarray, np.ndarray], draws: np.ndarray
+) -> None:
+    assert max(distance(*case) for case in zip(*tabulated, draws, strict=True)) < FARTHEST
+
+
+def test_the_comparison_sees_another_density(
+    tabulated: tuple[np.ndarray, np.ndarray], draws: np.ndarray
+) -> None:
+    values, density = (leaf[LONE.index((ENDS[0], 0.3, -50.0))] for leaf in tabulated)
+    mirrored = draws[LONE.index((ENDS[0], 0.3, 50.0))]
+    assert distance(values, density, mirrored) > 0.3
+    assert distance(values, density * np.exp(0.3 * values), -mirrored) > FARTHEST
+
+
+def test_gradients_are_finite() -> None:
+    mixture, interval = stacked()
+    finite = mixture._replace(logits=jnp.maximum(mixture.logits, -30.0))
+
+    def total(mixture: Mixture, share: float) -> jax.Array:
+        value = interval.low + share * (interval.high - interval.low)
+        return jnp.sum(log_density(mixture, value, interval))
+
+    for share in (0.0, 0.3, 1.0):
+        for leaf in jax.grad(total)(finite, share):
+            assert np.isfinite(leaf).all()
+
+
+def test_an_interval_without_length_is_its_one_value() -> None:
+    mixture = jax.tree.map(lambda leaf: leaf[:4], stacked()[0])
+    low = jnp.full(4, 0.25)
+    for high in (low, low - 1e-7):
+        interval = Interval(low, high)
+        drawn = draw(mixture, interval, jax.random.key(0))
+        np.testing.assert_allclose(drawn, 0.25, atol=1e-6)
+        assert np.isfinite(log_density(mixture, drawn, interval)).all()
