@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from ecguard.posterior.amortised.mixture import Mixture, draw, log_density
+from ecguard.posterior.amortised import mixture as mx
+from ecguard.posterior.amortised.mixture import Mixture
 from ecguard.posterior.coordinates import Interval
 
 N_DRAWS = 4000
@@ -18,6 +19,9 @@ ENDS = ((-1.0, 1.0), (0.3, 0.35), (0.3, 0.30001))
 AWAY = (-1000.0, -200.0, -50.0, None, 50.0, 200.0, 1000.0)
 SCALES = (1e-4, 1e-2, 0.3, 2.7, 100.0)
 LONE = list(itertools.product(ENDS, SCALES, AWAY))
+
+draw = jax.jit(mx.draw)
+log_density = jax.jit(mx.log_density)
 
 
 def location(ends: tuple[float, float], scale: float, away: float | None) -> float:
@@ -114,12 +118,14 @@ def test_gradients_are_finite() -> None:
     mixture, interval = stacked()
     finite = mixture._replace(logits=jnp.maximum(mixture.logits, -30.0))
 
-    def total(mixture: Mixture, share: float) -> jax.Array:
+    @jax.jit
+    @jax.grad
+    def gradient(mixture: Mixture, share: float) -> jax.Array:
         value = interval.low + share * (interval.high - interval.low)
         return jnp.sum(log_density(mixture, value, interval))
 
     for share in (0.0, 0.3, 1.0):
-        for leaf in jax.grad(total)(finite, share):
+        for leaf in gradient(finite, share):
             assert np.isfinite(leaf).all()
 
 

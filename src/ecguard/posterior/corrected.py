@@ -67,7 +67,7 @@ class CorrectedSettings:
     n_draws: int = 1000
     block: int = 16
     moves: TemperedSettings = field(
-        default_factory=lambda: TemperedSettings(n_particles=1024, chain_length=64, final_rounds=4)
+        default_factory=lambda: TemperedSettings(chain_length=32, final_rounds=8)
     )
 
     def __post_init__(self) -> None:

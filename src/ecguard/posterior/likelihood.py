@@ -24,6 +24,7 @@ from ecguard.simulator.march import march
 from ecguard.waveforms import refine
 
 _FINEST = 4
+_EVEN = 1e-2  # of a step, by which an even time axis may stray
 
 
 class Observation(NamedTuple):
@@ -145,6 +146,9 @@ def solver_grid(time_s: ArrayLike, E_V: ArrayLike) -> tuple[SolverGrid, NDArray[
     time, potential = np.asarray(time_s, np.float64), np.asarray(E_V, np.float64)
     start, duration = time[:, :1], time[:, -1:] - time[:, :1]
     place = (time - start) / duration
+    even = np.linspace(0.0, 1.0, time.shape[1])[None]
+    if np.abs(place - even).max() < _EVEN / time.shape[1]:  # stamps in float32 are not quite even
+        time, place = start + duration * even, even
     if np.abs(place - place[0]).max() > 1e-4 * np.diff(place[0]).min():
         raise InputError(
             "time_s",
@@ -164,7 +168,7 @@ def solver_grid(time_s: ArrayLike, E_V: ArrayLike) -> tuple[SolverGrid, NDArray[
     shared = (fine.t_s[0, kept] - start[0]) / duration[0]
     recorded = np.concatenate([[0], np.cumsum(parts)])
     jumps = bool(np.any(potential_jumps(fine.E_V[:, kept])))
-    grid = SolverGrid(tuple(np.diff(shared).round(9).tolist()), tuple(recorded.tolist()), jumps)
+    grid = SolverGrid(tuple(np.diff(shared).round(12).tolist()), tuple(recorded.tolist()), jumps)
     return grid, fine.E_V[:, kept]
 
 

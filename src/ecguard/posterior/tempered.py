@@ -49,7 +49,7 @@ class TemperedSettings:
     """
 
     n_particles: int = 2048
-    chain_length: int = 64
+    chain_length: int = 32
     share: float = 0.5
     final_rounds: int = 16
     n_draws: int = 1000

@@ -33,7 +33,7 @@ _LARGEST_LOG_SCALE, _SMALLEST_LOG_SCALE = 1.0, -8.0  # of a component, on an int
 class Sizes:
     """Sizes of the network; the defaults are those of the built-in checkpoint."""
 
-    width: int = 640
+    width: int = 512
     depth: int = 3
     summary: int = 256
     hidden: int = 128

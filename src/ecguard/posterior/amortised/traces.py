@@ -91,7 +91,8 @@ def _solve(modes: Array, weight: Array, moment: Array) -> Array:
 
     Modes are orthogonal over all samples, so that with the mean weight the matrix is diagonal; that
     diagonal preconditions the iteration. Only products with the modes are taken: factorising a
-    batch of small matrices is slower on a processor.
+    batch of small matrices is slower on a processor. The iteration is stopped, converged or not
+    (strong traces with few samples are not): networks are trained on what it gives.
     """
     scale = jax.lax.rsqrt(1.0 + jnp.mean(weight, axis=1)[:, None] * jnp.sum(modes**2, axis=0))
 

@@ -1,0 +1,118 @@
+"""The corrected amortised posterior against its parts, and against the exact sampler."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ecguard.clean_cases import CleanSettings, draw_clean
+from ecguard.errors import InputError
+from ecguard.posterior import coordinates as co
+from ecguard.posterior.amortised.artefacts import load_amortised
+from ecguard.posterior.amortised.network import draw_coordinates
+from ecguard.posterior.corrected import (
+    CorrectedSettings,
+    correct,
+    draw_amortised,
+    from_amortised,
+)
+from ecguard.posterior.exact import infer_exact
+from ecguard.posterior.likelihood import SimulatorLikelihood
+from ecguard.posterior.unknowns import join, log_prior
+
+
+@pytest.fixture(scope="module")
+def group():
+    (found,) = draw_clean(CleanSettings(n_cases=6, tasks=("tone",), most_couples=1))
+    return found
+
+
+@pytest.fixture(scope="module")
+def amortised():
+    return load_amortised()
+
+
+@pytest.fixture(scope="module")
+def path(group, amortised):
+    likelihood = SimulatorLikelihood.of(group.observation)
+    return from_amortised(amortised, group.observation, likelihood, group.task, 1)
+
+
+def keys(n, seed=0):
+    return jax.random.split(jax.random.key(seed), n)
+
+
+def test_many_particles_weigh_what_they_weigh_one_by_one(path):
+    """A batch of small matrix products, compiled as such, once gave other densities."""
+    drawn = draw_coordinates(path.network, path.summary, 1, 512, jax.random.key(0))
+    electrode = co.to_electrode(drawn.coordinates)
+    unknowns = join(electrode)
+    each = jax.jit(jax.vmap(jax.vmap(lambda own, row: own(row), (None, 0))))
+    expected = each(path.likelihood, unknowns) - drawn.log_density
+    expected += log_prior(unknowns, 1) + co.log_volume(electrode)
+    scores = co.to_scores(drawn.coordinates, 1)
+    weigh = jax.jit(jax.vmap(lambda own, s: jax.vmap(own.weigh)(s).gain, in_axes=(path.axes, 0)))
+    gain = np.asarray(weigh(path, scores))
+    inside = np.isfinite(expected)
+    assert inside.mean() > 0.99
+    np.testing.assert_allclose(gain[inside], np.asarray(expected)[inside], atol=0.02)
+
+
+def test_weights_and_moves_agree_with_the_exact_sampler(path, group):
+    weighed = correct(path, keys(len(group)), CorrectedSettings(least_efficiency=0.0))
+    moved = correct(path, keys(len(group), 1), CorrectedSettings(least_efficiency=1.0))
+    exact = infer_exact(path.likelihood, 1, keys(len(group), 2))
+    assert not weighed.moved.any()
+    assert moved.moved.all()
+    kept = weighed.efficiency > 0.1
+    assert kept.sum() >= 3
+    std = exact.unknowns.std(axis=1)[kept]
+    for found in (weighed, moved):
+        shift = (found.unknowns.mean(axis=1) - exact.unknowns.mean(axis=1))[kept] / std
+        assert np.sqrt(np.mean(shift**2)) < 0.25
+        assert np.abs(found.log_evidence - exact.log_evidence)[kept].max() < 1.0
+
+
+def test_a_planted_bias_lowers_the_efficiency(amortised, group):
+    """The density of another trace is a poor proposal for this one."""
+    likelihood = SimulatorLikelihood.of(group.observation)
+    right = from_amortised(amortised, group.observation, likelihood, group.task, 1)
+    turned = group.observation._replace(current=np.roll(group.observation.current, 1, axis=0))
+    wrong = from_amortised(amortised, turned, likelihood, group.task, 1)
+    settings = CorrectedSettings(least_efficiency=0.0, most_batches=1)
+    good = correct(right, keys(len(group)), settings).efficiency
+    bad = correct(wrong, keys(len(group)), settings).efficiency
+    assert np.median(bad) < 0.2 * np.median(good)
+
+
+def test_amortised_draws_lie_in_the_prior(path, group):
+    drawn = draw_amortised(path, keys(len(group)), 200)
+    assert np.isfinite(np.asarray(log_prior(jnp.asarray(drawn), 1))).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"noise_std": np.full(6, 0.5)}, "noise_std"),
+        ({"noise_std": np.full(6, np.nan)}, "noise_std"),
+        ({"observed": np.zeros((6, 256), bool)}, "observed"),
+        ({"current": np.zeros((6, 100))}, "current"),
+        ({"E_V": np.full((6, 256), np.inf)}, "E_V"),
+    ],
+)
+def test_traces_it_was_not_trained_for_are_refused(amortised, path, group, change, name):
+    with pytest.raises(InputError, match=name):
+        from_amortised(
+            amortised, group.observation._replace(**change), path.likelihood, group.task, 1
+        )
+
+
+def test_an_unknown_task_is_refused(amortised, path, group):
+    with pytest.raises(InputError, match="task"):
+        from_amortised(amortised, group.observation, path.likelihood, group.task + 9, 1)
+
+
+@pytest.mark.parametrize("wrong", [{"n_draws": 0}, {"least_efficiency": 1.5}, {"block": 0}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        CorrectedSettings(**wrong)

@@ -1,0 +1,117 @@
+"""Tempered sampling against a linear-Gaussian closed form."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ecguard.errors import InputError
+from ecguard.posterior.tempered import Particle, Path, TemperedSettings, blocks, sample_tempered
+
+D, SEEN, NOISE, CASES = 4, 3, 0.3, 8
+
+
+class Linear(Path):
+    """Scores N(0, 1), seen through a matrix with noise; `width` plants a wrong noise."""
+
+    seen: jax.Array
+    matrix: jax.Array
+    width: float = eqx.field(static=True)
+
+    def draw(self, key, n):
+        return jax.random.normal(key, (n, D))
+
+    def weigh(self, scores):
+        base = jnp.sum(jax.scipy.stats.norm.logpdf(scores))
+        gain = jnp.sum(
+            jax.scipy.stats.norm.logpdf(self.seen, self.matrix @ scores, NOISE * self.width)
+        )
+        return Particle(scores, base, gain)
+
+    @property
+    def axes(self):
+        return Linear(0, None, self.width)
+
+
+def problem(width=1.0, cases=CASES):
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((SEEN, D))
+    seen = rng.standard_normal((cases, D)) @ matrix.T
+    seen += NOISE * rng.standard_normal(seen.shape)
+    covariance = matrix @ matrix.T + NOISE**2 * np.eye(SEEN)
+    inverse = np.linalg.inv(covariance)
+    evidence = -0.5 * np.einsum("ni,ij,nj->n", seen, inverse, seen)
+    evidence -= 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1]
+    spread = np.linalg.inv(np.eye(D) + matrix.T @ matrix / NOISE**2)
+    mean = seen @ matrix @ spread / NOISE**2
+    path = Linear(jnp.asarray(seen, jnp.float32), jnp.asarray(matrix, jnp.float32), width)
+    return path, evidence, mean, np.sqrt(np.diag(spread))
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    path, *closed = problem()
+    settings = TemperedSettings(8192, 32, share=0.8)
+    return sample_tempered(path, jax.random.split(jax.random.key(1), CASES), settings), *closed
+
+
+def test_evidence_is_that_of_the_closed_form(sampled):
+    found, evidence, _, _ = sampled
+    assert np.abs(found.log_evidence - evidence).max() <= 0.1
+
+
+def test_draws_have_the_closed_forms_moments(sampled):
+    found, _, mean, std = sampled
+    assert np.abs((found.scores.mean(axis=1) - mean) / std).max() < 0.3
+    assert np.abs(found.scores.std(axis=1) / std - 1).max() < 0.15
+
+
+def test_a_planted_noise_shows_in_evidence_and_width(sampled):
+    _, evidence, _, std = sampled
+    path, *_ = problem(width=0.8)
+    keys = jax.random.split(jax.random.key(1), CASES)
+    found = sample_tempered(path, keys, TemperedSettings(2048, 32))
+    assert np.abs(found.log_evidence - evidence).max() > 0.2
+    assert (found.scores.std(axis=1) / std).mean() < 0.97
+
+
+def test_a_case_does_not_depend_on_its_block():
+    path, *_ = problem()
+    keys = jax.random.split(jax.random.key(2), CASES)
+    settings = TemperedSettings(128, 8, final_rounds=2, n_draws=64, block=4)
+    together = sample_tempered(path, keys, settings)
+    first = eqx.tree_at(lambda p: p.seen, path, path.seen[:2])
+    alone = sample_tempered(first, keys[:2], settings)
+    np.testing.assert_allclose(alone.scores, together.scores[:2], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(alone.log_evidence, together.log_evidence[:2], atol=1e-3)
+
+
+def test_blocks_have_one_size_and_hold_every_row():
+    found = blocks(np.arange(10), 4)
+    assert [len(rows) for rows in found] == [4, 4, 4]
+    np.testing.assert_array_equal(np.unique(np.concatenate(found)), np.arange(10))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n_particles": 100, "chain_length": 32},
+        {"share": 1.0},
+        {"share": float("nan")},
+        {"n_draws": 10**6},
+        {"final_rounds": 0},
+        {"chain_length": 1},
+        {"block": True},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        TemperedSettings(**wrong)
+
+
+def test_no_finite_weight_is_an_error():
+    path, *_ = problem(cases=1)
+    nothing = eqx.tree_at(lambda p: p.seen, path, path.seen * jnp.nan)
+    with pytest.raises(InputError, match="no particle has a finite likelihood"):
+        sample_tempered(nothing, jax.random.split(jax.random.key(0), 1), TemperedSettings(64, 8))

@@ -1,0 +1,58 @@
+"""What a calibration result says of posteriors whose faults are known."""
+
+import numpy as np
+import pytest
+
+from ecguard.engines import CORRECTED, EXACT, REFERENCE
+
+from .toy_calibration import N, result_of
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    return result_of()
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    return result_of(width=0.6)
+
+
+def test_calibrated_ranks_pass_and_narrow_ones_are_rejected(calibrated, narrow):
+    assert sum(value < 0 for value in calibrated.log_gamma(EXACT).values()) <= 3
+    assert all(value < 0 for name, value in narrow.log_gamma(CORRECTED).items() if "2" not in name)
+
+
+def test_coverage_tells_narrow_intervals(calibrated, narrow):
+    assert all(i.contains(0.95) or i.value > 0.9 for i in calibrated.coverage(EXACT).values())
+    assert all(i.value < 0.85 for i in narrow.coverage(CORRECTED).values())
+
+
+def test_tarp_tells_narrow_posteriors(calibrated, narrow):
+    assert calibrated.tarp_p_value(EXACT) > 0.001
+    assert narrow.tarp_p_value(CORRECTED) < 1e-6
+
+
+def test_absent_parameters_are_left_out(calibrated):
+    ranks = calibrated.ranks(EXACT)
+    single = calibrated.n_couples == 1
+    assert (ranks[single, 1] == -1).all()
+    assert (ranks[~single] >= 0).all()
+    assert np.isnan(calibrated.contraction(EXACT)[single, 1]).all()
+    assert {"Ru", "Cdl"}.isdisjoint(calibrated.coverage(REFERENCE))
+
+
+def test_contraction_is_that_of_the_spread(calibrated):
+    found = np.nanmean(calibrated.contraction(EXACT))
+    assert found == pytest.approx(1 - 0.3**2, abs=0.01)
+
+
+def test_calibrated_score_of_new_cases_is_uniform(calibrated):
+    assert len(calibrated.calibrated_score()) == N // 2
+    assert calibrated.score_p_value() > 0.001
+
+
+def test_payload_holds_no_nan(calibrated):
+    from ecguard.report.payload import encode, plain
+
+    encode(plain(calibrated.summary()))

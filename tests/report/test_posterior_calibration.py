@@ -1,0 +1,71 @@
+"""Tables, figures and claims of the chapter on calibration."""
+
+import time
+
+import pytest
+from matplotlib.figure import Figure
+
+from ecguard.engines import CORRECTED
+from ecguard.report import posterior_calibration as pc
+from ecguard.report.chapter import Chapter
+from ecguard.report.profiles import profile_named
+
+from .toy_calibration import result_of
+
+
+@pytest.fixture(scope="module")
+def result():
+    return result_of()
+
+
+@pytest.fixture
+def chapter(tmp_path):
+    return Chapter(
+        name="posterior-calibration",
+        parameters={},
+        profile=profile_named("smoke"),
+        seed=1,
+        out_dir=tmp_path,
+        started=time.perf_counter(),
+    )
+
+
+def test_tables_name_every_engine(result):
+    for name in ("exact", "corrected", "amortised", "cross-entropy, reference"):
+        assert name in pc.engine_table(result).data
+        assert name in pc.parameter_table(result).data
+    assert "TARP" in pc.calibration_table(result).data
+
+
+def test_finding_is_computed(result):
+    words = pc.finding(result).data
+    assert "lowest log gamma" in words
+    assert "nan" not in words
+
+
+def test_figures_are_drawn(result):
+    for figure in (
+        pc.ranks_panels(result, CORRECTED),
+        pc.coverage_panel(result),
+        pc.contraction_panel(result),
+        pc.unit_panel(result),
+    ):
+        assert isinstance(figure, Figure)
+
+
+def test_narrow_posteriors_fail_their_claims(chapter, result):
+    good = {c.id: c for c in pc.claims(chapter, result)}
+    bad = {c.id: c for c in pc.claims(chapter, result_of(width=0.6))}
+    for key in ("sbc-corrected", "coverage-corrected", "tarp-corrected"):
+        assert not bad[f"posterior-calibration.{key}"].passed
+    assert good["posterior-calibration.tarp-corrected"].passed
+    assert good["posterior-calibration.efficiency"].value == pytest.approx(0.2)
+
+
+def test_power_of_the_test_grows_with_the_cases():
+    assert pc.power(400) > pc.power(20)
+    assert pc.power(400) > 0.9
+
+
+def test_speed_claims_have_bounds(chapter, result):
+    assert [c.bound["value"] for c in pc.speed_claims(chapter, result)] == [1.0, 0.05]
