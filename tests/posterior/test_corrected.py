@@ -18,6 +18,7 @@ from ecguard.posterior.corrected import (
 )
 from ecguard.posterior.exact import infer_exact
 from ecguard.posterior.likelihood import SimulatorLikelihood
+from ecguard.posterior.tempered import TemperedSettings
 from ecguard.posterior.unknowns import join, log_prior
 
 
@@ -55,13 +56,14 @@ def test_many_particles_weigh_what_they_weigh_one_by_one(path):
     gain = np.asarray(weigh(path, scores))
     inside = np.isfinite(expected)
     assert inside.mean() > 0.99
-    np.testing.assert_allclose(gain[inside], np.asarray(expected)[inside], atol=0.02)
+    np.testing.assert_allclose(gain[inside], np.asarray(expected)[inside], atol=0.02, rtol=1e-3)
 
 
 def test_weights_and_moves_agree_with_the_exact_sampler(path, group):
     weighed = correct(path, keys(len(group)), CorrectedSettings(least_efficiency=0.0))
     moved = correct(path, keys(len(group), 1), CorrectedSettings(least_efficiency=1.0))
-    exact = infer_exact(path.likelihood, 1, keys(len(group), 2))
+    thorough = TemperedSettings(8192, 128, share=0.8, final_rounds=8)
+    exact = infer_exact(path.likelihood, 1, keys(len(group), 2), thorough)
     assert not weighed.moved.any()
     assert moved.moved.all()
     kept = weighed.efficiency > 0.1
