@@ -69,5 +69,5 @@ build/tests-passed: build/test-inputs $(ENV)
 		| tar --extract --directory $(SMOKE)
 	@$(BIN)/ecguard report --profile smoke --root $(SMOKE)
 	@ECGUARD_SITE=$(CURDIR)/$(SMOKE)/_build/html $(BIN)/python -m pytest -n 2 --dist loadfile \
-		--nbval-lax --nbval-cell-timeout 300 notebooks tests
+		--nbval-lax --nbval-cell-timeout 900 notebooks tests
 	@touch $@

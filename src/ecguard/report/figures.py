@@ -275,7 +275,7 @@ def ranks_figure(panels: Mapping[str, tuple[ArrayLike, float, float]], columns: 
     for axes, (name, (counts, low, high)) in zip(grid.flat, panels.items(), strict=False):
         heights = np.asarray(counts, float)
         axes.bar(np.arange(len(heights)), heights, width=0.92, color=COLOURS[5])
-        axes.axhspan(low, high, color=COLOURS[4], alpha=0.35, label="uniform ranks")
+        axes.axhspan(low, high, color=COLOURS[4], alpha=0.35, zorder=0, label="uniform ranks")
         axes.axhline(heights.mean(), color="black", linestyle="--", linewidth=1.0)
         axes.set_title(name, fontsize=9)
         axes.set_xticks([])

@@ -25,6 +25,7 @@ from ecguard.inputs import find_amortised_checkpoint, find_family_checkpoint
 from ecguard.intervals import Interval, difference_interval
 from ecguard.posterior.amortised.artefacts import load_amortised
 from ecguard.posterior.surrogate_error import measure_error
+from ecguard.posterior.tempered import TemperedSettings
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
 from ecguard.report.failure_modes import table
@@ -63,7 +64,8 @@ def load_engines(chapter: Chapter) -> Engines:
     surrogate = load_surrogate(find_family_checkpoint(given["family_checkpoint"]).path)
     amortised = load_amortised(find_amortised_checkpoint(given["amortised_checkpoint"]).path)
     error = measure_error(surrogate, chapter.profile.n_error_cases)
-    return Engines(surrogate, error, amortised, seed=given["seed"])
+    tempered = TemperedSettings(chapter.profile.tempered_particles)
+    return Engines(surrogate, error, amortised, tempered, seed=given["seed"])
 
 
 def study(chapter: Chapter) -> CalibrationResult:
@@ -182,7 +184,7 @@ def unit_panel(result: CalibrationResult) -> Figure:
              "reliability score": (np.log10(factors), scores[:, 0])},
             {"new clean cases": (score, even), "uniform": ([0, 100], [0, 100])},
         ],
-        ["log10 of the unit, in 1/(mA cm$^{-2}$)", "calibrated score"],
+        ["log10 of the factor on the current", "calibrated score"],
         ["mean score, 0 to 100", "share of cases below / %"],
     )  # fmt: skip
 

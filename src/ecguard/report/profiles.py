@@ -19,6 +19,7 @@ class Profile:
         n_calibrated: held-out clean cases on which engines are compared.
         tasks: of these cases.
         most_couples: of these cases.
+        tempered_particles: of the exact engine.
         n_error_cases: traces on which the surrogate's error is measured for its likelihood.
     """
 
@@ -30,15 +31,16 @@ class Profile:
     n_calibrated: int
     tasks: str
     most_couples: int
+    tempered_particles: int
     n_error_cases: int
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", 6, 300, 1024, 200, 32, "cv tone", 1, 4096),
-        Profile("standard", 100, 1000, 1024, 2000, 120, " ".join(TASKS), 2, 16384),
-        Profile("full", 600, 3000, 4096, 10000, 500, " ".join(TASKS), 2, 16384),
+        Profile("smoke", 6, 300, 1024, 200, 24, "tone", 1, 512, 4096),
+        Profile("standard", 100, 1000, 1024, 2000, 120, " ".join(TASKS), 2, 2048, 16384),
+        Profile("full", 600, 3000, 4096, 10000, 500, " ".join(TASKS), 2, 2048, 16384),
     )
 }
 
