@@ -62,9 +62,7 @@ def find_family_checkpoint(
         InputError: the path is no file.
     """
     del base
-    if family_checkpoint is None or not str(family_checkpoint):
-        return Located(None, "built-in")
-    return Located(_existing("family_checkpoint", Path(family_checkpoint)), "parameter")
+    return _given_or_built_in("family_checkpoint", family_checkpoint)
 
 
 def find_amortised_checkpoint(
@@ -80,9 +78,7 @@ def find_amortised_checkpoint(
         InputError: the path is no file.
     """
     del base
-    if amortised_checkpoint is None or not str(amortised_checkpoint):
-        return Located(None, "built-in")
-    return Located(_existing("amortised_checkpoint", Path(amortised_checkpoint)), "parameter")
+    return _given_or_built_in("amortised_checkpoint", amortised_checkpoint)
 
 
 def find_chunk(dataset_chunk: Path | str | None = None, base: Path | str = ".") -> Located:
@@ -96,6 +92,12 @@ def find_chunk(dataset_chunk: Path | str | None = None, base: Path | str = ".") 
         InputError: the path given by parameter or ECSFM_DATASET_CHUNK is no file.
     """
     return _find("dataset_chunk", dataset_chunk, CHUNK_VARIABLE, "chunk_*.npz", Path(base))
+
+
+def _given_or_built_in(name: str, given: Path | str | None) -> Located:
+    if given is None or not str(given):
+        return Located(None, "built-in")
+    return Located(_existing(name, Path(given)), "parameter")
 
 
 def _find(name: str, given: Path | str | None, variable: str, pattern: str, base: Path) -> Located:

@@ -194,10 +194,7 @@ def _simulator(grid: SolverGrid) -> Any:
 
     @many.def_vmap
     def _(size: int, batched: list[bool], *arguments: Array) -> tuple[Array, bool]:
-        full = [
-            value if own else jnp.broadcast_to(value, (size, *value.shape))
-            for value, own in zip(arguments, batched, strict=True)
-        ]
+        full = _repeated(size, batched, arguments)
         n = full[0].shape[1]
         flat = many(*(value.reshape(size * n, *value.shape[2:]) for value in full))
         return flat.reshape(size, n, -1), True
@@ -208,14 +205,19 @@ def _simulator(grid: SolverGrid) -> Any:
 
     @one.def_vmap
     def _(size: int, batched: list[bool], *arguments: Array) -> tuple[Array, bool]:
-        full = [
-            value if own else jnp.broadcast_to(value, (size, *value.shape))
-            for value, own in zip(arguments, batched, strict=True)
-        ]
+        full = _repeated(size, batched, arguments)
         return many(*full), True
 
     _SIMULATORS[grid] = one
     return one
+
+
+def _repeated(size: int, batched: list[bool], arguments: tuple[Array, ...]) -> list[Array]:
+    """Arguments of a batch, each with a leading axis; what the batch shares is repeated."""
+    return [
+        value if own else jnp.broadcast_to(value, (size, *value.shape))
+        for value, own in zip(arguments, batched, strict=True)
+    ]
 
 
 def _as_device(leaf: Any) -> Array:
