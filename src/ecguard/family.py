@@ -162,13 +162,27 @@ def simulate_recorded(
     fouling: Fouling | None = None,
     substeps: int = SUBSTEPS,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Currents at recorded samples and final profiles of parameter rows [n, 7 m].
+
+    See `simulate_electrodes`, which takes couples instead of rows.
+    """
+    return simulate_electrodes(waveform, decode_parameters(parameters), cell, fouling, substeps)
+
+
+def simulate_electrodes(
+    waveform: Waveform,
+    couples: Couples,
+    cell: Cell,
+    fouling: Fouling | None = None,
+    substeps: int = SUBSTEPS,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Currents at recorded samples and final profiles, simulated on `substeps` times finer steps.
 
     Blocks of one compiled size go to a thread per core; memory stays bounded.
 
     Args:
         waveform: recorded, leaves [n, L].
-        parameters: rows [n, 7 m].
+        couples: leaves [n, m].
         cell: leaves [n].
         fouling: leaves [n], or None for clean electrodes.
         substeps: simulated steps for each recorded one.
@@ -176,22 +190,19 @@ def simulate_recorded(
     Returns:
         Current [n, L] in mA/cm^2; oxidised and reduced species [n, m * N_PROFILE] in mM.
     """
-    n = len(parameters)
+    n = len(couples.E0)
     size = min(BLOCK, n)
 
     def block(start: int) -> tuple[NDArray[np.float32], ...]:
         rows = np.arange(start, start + size).clip(max=n - 1)
-        part = jax.tree.map(
-            lambda leaf: np.asarray(leaf)[rows], (waveform, parameters, cell, fouling)
-        )
-        couples = decode_parameters(part[1])
+        part = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], (waveform, couples, cell, fouling))
         trace = simulate_batch(
-            refine(part[0], substeps), couples, part[2], part[3], outputs=["mean_flux"]
+            refine(part[0], substeps), part[1], part[2], part[3], outputs=["mean_flux"]
         )
         current = trace.current_density_mA_cm2[:, ::substeps]
         return tuple(
             np.asarray(leaf, np.float32)[: n - start]
-            for leaf in (current, *final_profiles(trace, couples))
+            for leaf in (current, *final_profiles(trace, part[1]))
         )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
-from ecguard.errors import InputError
 from ecguard.fouling import Fouling
-from ecguard.simulator import Cell, Couples, Trace, Waveform, simulate_batch
+from ecguard.stress.experiment import Experiment
+from ecguard.stress.mode import FailureMode, checked_severity
 
 
-class Biofouling(eqx.Module):
+class Biofouling(FailureMode):
     """Severity 1 is the reference stress; severity 0 leaves the electrode clean throughout.
 
     Severity scales what brings coverage: the initial coverage, adsorption and the growth by
@@ -21,7 +22,14 @@ class Biofouling(eqx.Module):
     """
 
     name: ClassVar[str] = "biofouling"
-    full: Fouling = Fouling()
+    title: ClassVar[str] = "Biofouled electrode"
+    unit: ClassVar[str] = "initial coverage"
+    full: ClassVar[float] = 0.78
+    typical: ClassVar[str] = "From 0.1 after minutes to 0.8 after days in serum or culture medium."
+    source: ClassVar[str] = "The reference study's stress; adsorption kinetics of Langmuir (1918)."
+    at_electrode: ClassVar[bool] = True
+
+    film: Fouling = Fouling(initial_theta=full)
 
     def fouling(self, severity: ArrayLike) -> Fouling:
         """Fouling with leaves of the shape of `severity`.
@@ -29,21 +37,17 @@ class Biofouling(eqx.Module):
         Raises:
             InputError: a severity outside 0..1; traced values pass.
         """
-        if not isinstance(severity, jax.core.Tracer):
-            values = np.asarray(severity, float)
-            if not ((values >= 0) & (values <= 1)).all():
-                raise InputError("severity", severity, "0 to 1", "Pass a share of the full stress.")
         scaled = eqx.tree_at(
             lambda f: (f.initial_theta, f.k_ads, f.k_reaction),
-            self.full,
-            replace_fn=lambda leaf: leaf * jnp.asarray(severity),
+            self.film,
+            replace_fn=lambda leaf: leaf * jnp.asarray(checked_severity(severity)),
         )
         return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, jnp.shape(severity)), scaled)
 
-    def simulate(
-        self, waveform: Waveform, couples: Couples, cell: Cell, severity: ArrayLike
-    ) -> Trace:
-        """Traces of a batch; every leaf has a leading batch axis, severity is [batch] in 0..1."""
-        return simulate_batch(
-            waveform, couples, cell, self.fouling(severity), outputs=["interface_V", "coverage"]
+    def electrode(
+        self, experiment: Experiment, severity: NDArray[np.float64]
+    ) -> NDArray[np.floating]:
+        """The electrode is covered at the start, and further while it is used."""
+        return experiment.simulate(
+            experiment.waveform, experiment.couples, experiment.cell, self.fouling(severity)
         )
