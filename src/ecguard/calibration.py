@@ -56,16 +56,16 @@ class EngineResult:
         mean: of all draws [cases, 16].
         log_evidence: [cases].
         efficiency: effective share of the amortised draws before any move [cases].
-        moved: 1 where tempered moves were made [cases].
+        effective: effective number of weighed draws [cases].
         seconds: wall time for a case, compilation left out.
     """
 
     name: str
     draws: NDArray[np.float64]
     mean: NDArray[np.float64]
-    log_evidence: NDArray[np.float64]
-    efficiency: NDArray[np.float64]
-    moved: NDArray[np.float64]
+    log_evidence: NDArray[np.floating]
+    efficiency: NDArray[np.floating]
+    effective: NDArray[np.floating]
     seconds: float
 
 
@@ -213,7 +213,7 @@ class CalibrationResult:
                     "ranks": self.ranks(name),
                     "log_evidence": _none(found.log_evidence),
                     "efficiency": _none(found.efficiency),
-                    "moved": _none(found.moved),
+                    "effective": _none(found.effective),
                 }
                 for name, found in self.engines.items()
             },
@@ -256,7 +256,7 @@ def run_calibration(settings: CleanSettings, engines: Engines) -> CalibrationRes
                 parts.append(engines.run(name, group))
                 bar.update(len(group))
             seconds = [
-                engines.seconds(name, group.head(engines.tempered.block)) for group in groups
+                engines.seconds(name, group.take(slice(engines.tempered.block))) for group in groups
             ]
             found[name] = _gather(name, groups, parts, n, seconds)
             if name == CORRECTED:
@@ -281,17 +281,23 @@ def _gather(
 ) -> EngineResult:
     d = n_unknowns(MAX_COUPLES)
     draws, mean = np.full((n, N_RANKED, d), np.nan), np.full((n, d), np.nan)
-    evidence, efficiency, moved = (np.full(n, np.nan) for _ in range(3))
+    evidence, efficiency, effective = (np.full(n, np.nan) for _ in range(3))
     for group, part in zip(groups, parts, strict=True):
         column = _columns(group.n_couples)
         kept = np.linspace(0, part.unknowns.shape[1] - 1, N_RANKED).astype(int)
         draws[np.ix_(group.case, np.arange(N_RANKED), column)] = part.unknowns[:, kept]
         mean[np.ix_(group.case, column)] = part.unknowns.mean(axis=1, dtype=np.float64)
         evidence[group.case] = part.log_evidence
-        efficiency[group.case], moved[group.case] = part.efficiency, part.moved
+        efficiency[group.case], effective[group.case] = part.efficiency, part.effective
     weights = [len(group) for group in groups]
     return EngineResult(
-        name, draws, mean, evidence, efficiency, moved, float(np.average(seconds, weights=weights))
+        name,
+        draws,
+        mean,
+        evidence,
+        efficiency,
+        effective,
+        float(np.average(seconds, weights=weights)),
     )
 
 
@@ -335,7 +341,7 @@ def _surrogate_shift(
 ) -> NDArray[np.float64]:
     """Shift of the mean of ln k0 and the like when the surrogate takes the simulator's place."""
     number = int(np.argmax([len(group) * (group.n_couples == 1) for group in groups]))
-    group = groups[number].head(most)
+    group = groups[number].take(slice(most))
     if group.n_couples != 1:
         return np.zeros(0)
     found = engines.run(CORRECTED_SURROGATE, group)

@@ -83,18 +83,17 @@ class Group:
     def __len__(self) -> int:
         return len(self.case)
 
-    def head(self, n: int) -> "Group":
-        """The first n cases."""
-        first = slice(n)
+    def take(self, rows: slice | NDArray[np.intp]) -> "Group":
+        """Some of the cases."""
         return replace(
             self,
-            case=self.case[first],
-            task=self.task[first],
-            stage=self.stage[first],
-            observation=Observation(*(leaf[first] for leaf in self.observation)),
-            fitted=self.fitted[first],
-            unknowns=self.unknowns[first],
-            current=self.current[first],
+            case=self.case[rows],
+            task=self.task[rows],
+            stage=self.stage[rows],
+            observation=Observation(*(leaf[rows] for leaf in self.observation)),
+            fitted=self.fitted[rows],
+            unknowns=self.unknowns[rows],
+            current=self.current[rows],
         )
 
     def hiding(self) -> Observation:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ecguard.clean_cases import Group
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import (
-    CorrectedSettings,
     correct,
     draw_amortised,
     from_amortised,
@@ -23,6 +22,7 @@ from ecguard.posterior.corrected import (
 from ecguard.posterior.cross_entropy import CrossEntropySettings, infer
 from ecguard.posterior.exact import infer_exact
 from ecguard.posterior.likelihood import Likelihood, Observation, SimulatorLikelihood
+from ecguard.posterior.population import PopulationSettings
 from ecguard.posterior.surrogate_error import SurrogateError
 from ecguard.posterior.surrogate_likelihood import SurrogateLikelihood
 from ecguard.posterior.tempered import TemperedSettings
@@ -41,13 +41,13 @@ class Inferred:
         unknowns: draws of equal weight [n, k, 7 m + 2]; NaN where an engine infers none.
         log_evidence: [n], NaN where an engine gives none.
         efficiency: effective share of the amortised draws before any move [n], or NaN.
-        moved: share of the cases that needed tempered moves, or NaN.
+        effective: effective number of weighed draws [n], or NaN.
     """
 
     unknowns: NDArray[np.float32]
-    log_evidence: NDArray[np.float64]
-    efficiency: NDArray[np.float64]
-    moved: NDArray[np.float64]
+    log_evidence: NDArray[np.floating]
+    efficiency: NDArray[np.floating]
+    effective: NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Engines:
         surrogate, error: the flow-matching model and its error.
         amortised: the trained density.
         tempered: of the exact engine.
-        corrected: of the corrected engines.
+        population: of the exact and the corrected engines.
         seed: of all draws.
     """
 
@@ -66,7 +66,7 @@ class Engines:
     error: SurrogateError
     amortised: Amortised
     tempered: TemperedSettings = field(default_factory=TemperedSettings)
-    corrected: CorrectedSettings = field(default_factory=CorrectedSettings)
+    population: PopulationSettings = field(default_factory=PopulationSettings)
     seed: int = 0
 
     def run(self, name: str, group: Group, observation: Observation | None = None) -> Inferred:
@@ -97,26 +97,23 @@ class Engines:
 
     def _exact(self, group: Group, seen: Observation, keys: Array) -> Inferred:
         likelihood = SimulatorLikelihood.of(seen)
-        found = infer_exact(likelihood, group.n_couples, keys, self.tempered)
+        found = infer_exact(likelihood, group.n_couples, keys, self.tempered, self.population)
         nothing = np.full(len(group), np.nan)
-        return Inferred(found.unknowns, found.log_evidence, nothing, nothing)
+        return Inferred(found.unknowns, found.log_evidence, nothing, found.effective)
 
     def _amortised(self, group: Group, seen: Observation, keys: Array) -> Inferred:
         path = from_amortised(
             self.amortised, seen, SimulatorLikelihood.of(seen), group.task, group.n_couples
         )
         nothing = np.full(len(group), np.nan)
-        drawn = draw_amortised(path, keys, self.corrected.n_draws)
+        drawn = draw_amortised(path, keys, self.population.n_draws)
         return Inferred(drawn, nothing, nothing, nothing)
 
     def _corrected(
         self, group: Group, seen: Observation, keys: Array, likelihood: Likelihood
     ) -> Inferred:
         path = from_amortised(self.amortised, seen, likelihood, group.task, group.n_couples)
-        found = correct(path, keys, self.corrected)
-        return Inferred(
-            found.unknowns, found.log_evidence, found.efficiency, found.moved.astype(float)
-        )
+        return Inferred(*correct(path, keys, self.population))
 
     def _cross_entropy(
         self, group: Group, seen: Observation, settings: CrossEntropySettings
@@ -136,11 +133,11 @@ class Engines:
         rows = np.asarray(surrogate.raw(posterior.particles))
         rows = rows[:, :, : surrogate.meta.phys_dim_base].reshape(n, rows.shape[1], 7, -1)
         weights = np.exp(np.asarray(posterior.log_weights, np.float64))
-        drawn = np.full((n, self.corrected.n_draws, 7 * group.n_couples + 2), np.nan, np.float32)
+        drawn = np.full((n, self.population.n_draws, 7 * group.n_couples + 2), np.nan, np.float32)
         for case in range(n):
             rng = np.random.default_rng((self.seed, int(group.case[case])))
             share = weights[case] / weights[case].sum()
-            picked = rng.choice(len(share), size=self.corrected.n_draws, p=share)
+            picked = rng.choice(len(share), size=self.population.n_draws, p=share)
             chosen = rows[case, picked][:, :, : group.n_couples]
             drawn[case, :, :-2] = chosen.reshape(len(picked), -1)
         nothing = np.full(n, np.nan)

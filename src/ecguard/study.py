@@ -19,7 +19,7 @@ from ecguard.errors import InputError
 from ecguard.family import draw
 from ecguard.guardrail import (
     CertifiedGuardrail,
-    FittedGuardrail,
+    CertifiedThreshold,
     ReferenceRule,
     flag_rate,
     reference_grid_search,
@@ -117,7 +117,7 @@ class HeldOut:
             traces of the same cases.
     """
 
-    rule: ReferenceRule | FittedGuardrail
+    rule: ReferenceRule | CertifiedThreshold
     calibration_cases: int
     recall: Interval
     false_alarms: Interval
@@ -424,7 +424,7 @@ def _held_out(
 
 
 def _report(
-    rule: ReferenceRule | FittedGuardrail,
+    rule: ReferenceRule | CertifiedThreshold,
     calibration_cases: int,
     flags: Mapping[str, NDArray[np.bool_]],
 ) -> HeldOut:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ecguard.diagnostics import held_out_score, predictive_p_value
+from ecguard.diagnostics import held_out_score, leave_one_out_score, predictive_p_value
 from ecguard.errors import InputError
 
 L, D, NOISE = 80, 3, 0.3
@@ -91,6 +91,59 @@ def test_held_out_z_is_standard_on_clean_cases_and_finds_a_misfit() -> None:
     assert abs(granted.chi_square_z.mean()) < 4 / np.sqrt(200)
 
 
+def exact_leave_one_out(observed: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """The score from the conjugate posteriors without one sample each."""
+    found = []
+    for row, own in zip(observed, fitted, strict=True):
+        each = []
+        for i in np.flatnonzero(own):
+            design = DESIGN[own & (np.arange(L) != i)]
+            covariance = np.linalg.inv(np.eye(D) + design.T @ design / NOISE**2)
+            mean = covariance @ design.T @ row[own & (np.arange(L) != i)] / NOISE**2
+            std = np.sqrt(1 + DESIGN[i] @ covariance @ DESIGN[i] / NOISE**2)
+            each.append(stats.norm.logpdf((row[i] - DESIGN[i] @ mean) / NOISE, scale=std))
+        pure = -0.5 - 0.5 * np.log(2 * np.pi)
+        found.append(-np.sqrt(2 * len(each)) * (np.mean(each) - pure))
+    return np.array(found)
+
+
+def test_leave_one_out_is_that_of_the_posteriors_without_a_sample() -> None:
+    predicted, observed, fitted = linear(cases=6, draws=4000)
+    found = leave_one_out_score(predicted, observed, fitted, np.full(6, NOISE))
+    assert found == pytest.approx(exact_leave_one_out(observed, fitted), abs=0.1)
+
+
+def test_leave_one_out_of_one_certain_draw_is_half_a_chi_square() -> None:
+    found = leave_one_out_score([[[0.0, 0.0, 0.0]]], [[2.0, 0.0, 99.0]], [[True, True, False]], [1])
+    assert found == pytest.approx([0.5 * np.sqrt(4) * (2.0**2 / 2 - 1)])
+
+
+def test_leave_one_out_is_near_0_on_clean_cases_and_an_outlier_or_a_misfit_raises_it() -> None:
+    """What D parameters take up of n samples lifts the mean to about D / sqrt(2 n)."""
+    noise = np.full(200, NOISE)
+    predicted, observed, fitted = linear()
+    clean = leave_one_out_score(predicted, observed, fitted, noise)
+    taken = (D / np.sqrt(2 * fitted.sum(axis=1))).mean()
+    assert clean.mean() == pytest.approx(taken, abs=4 * 1.1 / np.sqrt(200))
+    assert clean.std() == pytest.approx(1.05, abs=4 / np.sqrt(400))
+    threshold = np.quantile(clean, 0.95)
+    odd = leave_one_out_score(*linear(misfit=0.6), noise)
+    assert (odd > threshold).mean() > 0.95
+    spiked = observed.copy()
+    first = (np.arange(200), fitted.argmax(axis=1))
+    spiked[first] += 6 * NOISE * np.where(observed[first] > predicted[first[0], 0, first[1]], 1, -1)
+    found = leave_one_out_score(predicted, spiked, fitted, noise)
+    assert (found > clean).all()
+    assert (found > threshold).mean() > 0.95
+
+
+def test_leave_one_out_does_not_see_a_noise_that_is_granted() -> None:
+    """Its limit: a wrong noise std that the user believes in hides what it explains."""
+    predicted, observed, fitted = linear(misfit=0.6)
+    granted = np.full(200, np.hypot(NOISE, 0.6 / np.sqrt(2)))
+    assert (leave_one_out_score(predicted, observed, fitted, granted) < 1).mean() > 0.9
+
+
 def test_free_of_the_unit_and_of_hidden_samples() -> None:
     predicted, observed, fitted = linear(cases=3, draws=20)
     noise = np.full(3, NOISE)
@@ -107,11 +160,15 @@ def test_free_of_the_unit_and_of_hidden_samples() -> None:
             predictive_p_value(predicted, observed, ~fitted, noise),
             predictive_p_value(unit * predicted, unit * hidden, ~fitted, unit * noise),
         ),
+        (
+            leave_one_out_score(predicted, observed, ~fitted, noise),
+            leave_one_out_score(unit * predicted, unit * hidden, ~fitted, unit * noise),
+        ),
     ):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
-@pytest.mark.parametrize("score", [predictive_p_value, held_out_score])
+@pytest.mark.parametrize("score", [predictive_p_value, held_out_score, leave_one_out_score])
 @pytest.mark.parametrize(
     ("position", "name", "value"),
     [
@@ -126,9 +183,6 @@ def test_free_of_the_unit_and_of_hidden_samples() -> None:
         (3, "noise_std", 0.1),
         (3, "noise_std = 0.0", np.zeros(2)),
         (3, "noise_std", np.full(2, np.nan)),
-        (4, "error_variance", np.zeros(2)),
-        (4, "error_variance = -1.0", -1.0),
-        (4, "error_variance", np.nan),
     ],
 )
 def test_bad_input_is_named(score: object, position: int, name: str, value: object) -> None:
@@ -137,11 +191,24 @@ def test_bad_input_is_named(score: object, position: int, name: str, value: obje
         np.zeros((2, 9)),
         np.ones((2, 9), bool),
         np.ones(2),
-        0.0,
     ]
     arguments[position] = value
     with pytest.raises(InputError, match=name):
         score(*arguments)
+
+
+@pytest.mark.parametrize("score", [predictive_p_value, held_out_score])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("error_variance", np.zeros(2)),
+        ("error_variance = -1.0", -1.0),
+        ("error_variance", np.nan),
+    ],
+)
+def test_a_bad_model_error_is_named(score: object, name: str, value: object) -> None:
+    with pytest.raises(InputError, match=name):
+        score(np.zeros((2, 4, 9)), np.zeros((2, 9)), np.ones((2, 9), bool), np.ones(2), value)
 
 
 def test_one_draw_has_no_covariance() -> None:

@@ -13,13 +13,27 @@ from ecguard.diagnostics.contraction import (
     z_scores,
 )
 from ecguard.diagnostics.coverage import Coverage, coverage, coverage_curve
-from ecguard.diagnostics.predictive import HeldOutScore, held_out_score, predictive_p_value
+from ecguard.diagnostics.familiarity import Familiarity
+from ecguard.diagnostics.predictive import (
+    HeldOutScore,
+    held_out_score,
+    leave_one_out_score,
+    predictive_p_value,
+)
 from ecguard.diagnostics.rank import RankHistogram, histogram, log_gamma, ranks
+from ecguard.diagnostics.region import region_credibility
 from ecguard.diagnostics.reliability import (
     CaseDiagnostics,
     case_diagnostics,
     reference_score,
     reliability_score,
+)
+from ecguard.diagnostics.residuals import (
+    cusum,
+    excess_chi_square,
+    lag_one,
+    largest_residual,
+    sweep_asymmetry,
 )
 from ecguard.diagnostics.tarp import Tarp, tarp
 
@@ -27,6 +41,7 @@ __all__ = [
     "CalibratedScore",
     "CaseDiagnostics",
     "Coverage",
+    "Familiarity",
     "HeldOutScore",
     "RankHistogram",
     "Tarp",
@@ -35,13 +50,20 @@ __all__ = [
     "contraction",
     "coverage",
     "coverage_curve",
+    "cusum",
+    "excess_chi_square",
     "held_out_score",
     "histogram",
+    "lag_one",
+    "largest_residual",
+    "leave_one_out_score",
     "log_gamma",
     "predictive_p_value",
     "ranks",
     "reference_score",
+    "region_credibility",
     "reliability_score",
+    "sweep_asymmetry",
     "tarp",
     "z_score_test",
     "z_scores",

@@ -2,12 +2,11 @@
 
 Draws of the amortised posterior are weighed by prior times likelihood over their own density.
 The weights' effective sample size, as a share of the draws, is the efficiency: it tells how well
-the amortised posterior fits a case, and is a diagnostic of the case itself. Where it is large,
-weighed draws are all that is needed; where it is small, the draws are the start of tempered moves
-to the posterior.
+the amortised posterior fits a case, and is a diagnostic of the case itself. Where that leaves too
+few effective draws, population Monte Carlo goes on from them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -32,51 +31,9 @@ from ecguard.posterior.amortised.network import (
 from ecguard.posterior.amortised.traces import project
 from ecguard.posterior.exact import to_unknowns
 from ecguard.posterior.likelihood import Likelihood, Observation
-from ecguard.posterior.tempered import (
-    Particle,
-    Path,
-    TemperedSettings,
-    blocks,
-    sample_tempered,
-    take,
-)
-from ecguard.posterior.unknowns import join, log_prior, n_unknowns
-
-
-@dataclass(frozen=True)
-class CorrectedSettings:
-    """Settings of the correction.
-
-    Args:
-        n_proposals: draws of the amortised posterior in a batch.
-        effective: effective draws at which no more batches are drawn.
-        most_batches: of proposals for one case.
-        least_efficiency: below it a case gets tempered moves.
-        n_draws: returned for each case, of equal weight.
-        block: cases that run together.
-        moves: of the sampler that makes them.
-
-    Raises:
-        InputError: a value is out of range.
-    """
-
-    n_proposals: int = 1024
-    effective: int = 1000
-    most_batches: int = 16
-    least_efficiency: float = 0.05
-    n_draws: int = 1000
-    block: int = 16
-    moves: TemperedSettings = field(
-        default_factory=lambda: TemperedSettings(chain_length=32, final_rounds=8)
-    )
-
-    def __post_init__(self) -> None:
-        for name in ("n_proposals", "effective", "most_batches", "n_draws", "block"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(name, value, "a whole number, 1 or more", "Choose one.")
-        if not 0 <= self.least_efficiency <= 1:
-            raise InputError("least_efficiency", self.least_efficiency, "0 to 1", "Take 0.05.")
+from ecguard.posterior.population import PopulationSettings, sample_population
+from ecguard.posterior.tempered import Particle, Path
+from ecguard.posterior.unknowns import join, log_prior
 
 
 class Corrected(NamedTuple):
@@ -85,16 +42,14 @@ class Corrected(NamedTuple):
     Args:
         unknowns: draws [n, n_draws, 7 m + 2], of equal weight.
         log_evidence: ln p(observed samples | m couples) [n].
-        efficiency: effective share of the amortised draws before any move [n].
-        effective: effective number of weighed draws [n]; where moved, number of draws.
-        moved: whether tempered moves were made [n].
+        efficiency: effective share of the amortised draws, before any adaptation [n].
+        effective: effective number of all weighed draws [n].
     """
 
     unknowns: NDArray[np.float32]
-    log_evidence: NDArray[np.float64]
-    efficiency: NDArray[np.float64]
-    effective: NDArray[np.float64]
-    moved: NDArray[np.bool_]
+    log_evidence: NDArray[np.floating]
+    efficiency: NDArray[np.floating]
+    effective: NDArray[np.floating]
 
 
 class FromAmortised(Path):
@@ -178,9 +133,20 @@ def from_amortised(
         InputError: a noise level or a share of observed samples lies outside of what the
             amortised posterior was trained with, or the traces have another length.
     """
-    check_valid(amortised, observation, task)
-    summary = _summarise(amortised, _as_arrays(observation), jnp.asarray(task), n_couples)
+    summary = jnp.asarray(summaries(amortised, observation, task, n_couples))
     return FromAmortised(amortised.network, summary, likelihood, n_couples)
+
+
+def summaries(
+    amortised: Amortised, observation: Observation, task: NDArray[np.integer], n_couples: int
+) -> NDArray[np.float32]:
+    """What the network makes of n traces before it knows any unknown [n, summary].
+
+    Arguments and errors are those of `from_amortised`.
+    """
+    check_valid(amortised, observation, task)
+    arrays = _as_arrays(observation)
+    return np.asarray(_summarise(amortised, arrays, jnp.asarray(task), n_couples))
 
 
 def check_valid(amortised: Amortised, observation: Observation, task: NDArray[np.integer]) -> None:
@@ -222,48 +188,19 @@ def check_valid(amortised: Amortised, observation: Observation, task: NDArray[np
 
 
 def correct(
-    path: FromAmortised, keys: Array, settings: CorrectedSettings | None = None
+    path: FromAmortised, keys: Array, settings: PopulationSettings | None = None
 ) -> Corrected:
     """Correct the amortised posteriors of n traces under their likelihood.
 
     Args:
         path: `from_amortised` of the traces.
         keys: a random key for each trace [n].
-        settings: of the correction.
+        settings: of the sampler; a second couple doubles the draws of a round.
     """
-    settings = settings or CorrectedSettings()
-    n, d = len(keys), n_unknowns(path.n_couples)
-    scores: list[list[NDArray[np.float32]]] = [[] for _ in range(n)]
-    gains: list[list[NDArray[np.float64]]] = [[] for _ in range(n)]
-    efficiency, left = np.zeros(n), np.arange(n)
-    for batch in range(settings.most_batches):
-        for rows in blocks(left, settings.block):
-            own = jax.vmap(jax.random.fold_in, (0, None))(keys[rows], batch)
-            proposed = _propose(take(path, rows), own, settings.n_proposals)
-            drawn, gain = np.asarray(proposed[0]), np.asarray(proposed[1], np.float64)
-            for place, row in enumerate(rows[: len(np.unique(rows))]):
-                scores[row].append(drawn[place])
-                gains[row].append(gain[place])
-        effective = np.array([_effective(np.concatenate(own)) for own in gains])
-        if batch == 0:
-            efficiency = effective / settings.n_proposals
-        enough = effective >= settings.effective
-        left = np.flatnonzero(~enough & (efficiency >= settings.least_efficiency))
-        if not len(left):
-            break
-    moved = efficiency < settings.least_efficiency
-    evidence = np.array([_log_mean(np.concatenate(own)) for own in gains])
-    chosen = np.zeros((n, settings.n_draws, d), np.float32)
-    for row in np.flatnonzero(~moved):
-        picked = _resample(np.concatenate(gains[row]), settings.n_draws)
-        chosen[row] = np.concatenate(scores[row])[picked]
-    if moved.any():
-        rows = np.flatnonzero(moved)
-        found = sample_tempered(take(path, rows), keys[rows], settings.moves)
-        chosen[rows] = found.scores[:, : settings.n_draws]
-        evidence[rows], effective[rows] = found.log_evidence, settings.n_draws
-    unknowns = to_unknowns(chosen, path.n_couples)
-    return Corrected(unknowns, evidence, efficiency, effective, moved)
+    settings = settings or PopulationSettings()
+    size = settings.n_proposals * path.n_couples
+    found = sample_population(path, keys, replace(settings, n_proposals=size))
+    return Corrected(to_unknowns(found.scores, path.n_couples), *found[1:4])
 
 
 def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np.float32]:
@@ -288,30 +225,6 @@ def _summarise(amortised: Amortised, observation: Observation, task: Array, m: i
     waveform = describe_waveform(observation.time_s, observation.E_V)
     seen = Seen(projection, waveform, task, jnp.full(n, m))
     return amortised.network.summarise(seen)
-
-
-@eqx.filter_jit
-def _propose(path: FromAmortised, keys: Array, n: int) -> tuple[Array, Array]:
-    def one(path: FromAmortised, key: Array) -> tuple[Array, Array]:
-        drawn = path.draw(key, n)
-        return drawn, jax.vmap(lambda scores: path.weigh(scores).gain)(drawn)
-
-    return jax.vmap(one, in_axes=(path.axes, 0))(path, keys)
-
-
-def _effective(gain: NDArray[np.float64]) -> float:
-    weight = np.exp(gain - gain.max())
-    return float(weight.sum() ** 2 / (weight**2).sum())
-
-
-def _log_mean(gain: NDArray[np.float64]) -> float:
-    return float(np.log(np.mean(np.exp(gain - gain.max()))) + gain.max())
-
-
-def _resample(gain: NDArray[np.float64], n: int) -> NDArray[np.intp]:
-    """n rows in proportion to their weights, systematically."""
-    share = np.cumsum(np.exp(gain - gain.max()))
-    return np.searchsorted(share / share[-1], (np.arange(n) + 0.5) / n).clip(max=len(gain) - 1)
 
 
 def _as_arrays(observation: Observation) -> Observation:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ecguard.errors import InputError
 
-_LOWEST = -1e30  # ln weight of a particle without a finite one
+LOWEST = -1e30  # ln weight of a particle without a finite one
 _USUAL = 2.38  # over the root of twice the dimension, of a difference of two particles
 _SIZES, _SHARES = (1.0, 0.3), (0.6, 0.3)  # of usual moves; the rest swaps modes at full length
 _JITTER = 1e-3
@@ -172,7 +172,7 @@ def take(batch: Any, rows: NDArray[np.intp]) -> Any:
 def _sample_block(path: Path, keys: Array, settings: TemperedSettings) -> Tempered:
     n = len(keys)
     state = _start(path, keys, settings)
-    if not np.asarray(jnp.any(state.particles.gain > _LOWEST, axis=1)).all():
+    if not np.asarray(jnp.any(state.particles.gain > LOWEST, axis=1)).all():
         raise InputError(
             "noise_std",
             "no particle has a finite likelihood",
@@ -209,7 +209,7 @@ def _sample_block(path: Path, keys: Array, settings: TemperedSettings) -> Temper
 def _start(path: Path, keys: Array, settings: TemperedSettings) -> tempered.TemperedSMCState:
     def one(path: Path, key: Array) -> tempered.TemperedSMCState:
         scores = path.draw(key, settings.n_particles)
-        return tempered.init(jax.vmap(lambda place: _weigh(path, place))(scores))
+        return tempered.init(jax.vmap(lambda place: weigh(path, place))(scores))
 
     state = jax.vmap(one, in_axes=(path.axes, 0))(path, keys)
     return state._replace(tempering_param=jnp.zeros(len(keys)))
@@ -239,7 +239,7 @@ def _advance(
             first, second = crowd[jax.random.randint(key_pair, (2,), 0, n)]
             size = jax.random.choice(key_size, sizes, p=shares)
             jitter = _JITTER * jax.random.normal(key_jitter, first.shape)
-            return _weigh(path, particle.scores + size * (first - second) + jitter)
+            return weigh(path, particle.scores + size * (first - second) + jitter)
 
         def move(key: Array, state: random_walk.RWState, log_density: Any) -> Any:
             return random_walk.build_rmh()(key, state, log_density, propose)
@@ -260,10 +260,11 @@ def _advance(
     return jax.vmap(one, in_axes=(path.axes, 0, 0))(path, own, state)
 
 
-def _weigh(path: Path, scores: Array) -> Particle:
+def weigh(path: Path, scores: Array) -> Particle:
+    """What scores [d] weigh; a gain that is not finite becomes a very low one."""
     particle = path.weigh(scores)
     finite = jnp.isfinite(particle.gain)
-    return particle._replace(gain=jnp.where(finite, particle.gain, _LOWEST))
+    return particle._replace(gain=jnp.where(finite, particle.gain, LOWEST))
 
 
 def _next_rung(state: tempered.TemperedSMCState, share: float) -> Array:

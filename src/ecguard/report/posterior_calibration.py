@@ -93,7 +93,9 @@ def engine_table(result: CalibrationResult) -> Markdown:
                 name,
                 f"{result.case_error(name).mean():.2f}",
                 _or_dash(np.nanmedian(found.efficiency) if name == CORRECTED else np.nan, ".1%"),
-                _or_dash(np.nanmean(found.moved) if name == CORRECTED else np.nan, ".0%"),
+                _or_dash(
+                    np.nanquantile(found.effective, 0.1) if name in CALIBRATED else np.nan, ".0f"
+                ),
                 _or_dash(np.nanmedian(gap) if name == CORRECTED else np.nan, ".2f"),
                 f"{found.seconds:.3f}",
             ]
@@ -102,7 +104,7 @@ def engine_table(result: CalibrationResult) -> Markdown:
         "engine",
         "parameter error",
         "median efficiency",
-        "cases moved",
+        "effective draws, lowest tenth",
         "median evidence gap / nat",
         "seconds a case",
     ]
@@ -282,7 +284,7 @@ def claims(chapter: Chapter, result: CalibrationResult) -> tuple[Claim, ...]:
     found += [
         chapter.claim(
             "efficiency",
-            "Median efficiency of the amortised draws before any move.",
+            "Median efficiency of the amortised draws before any adaptation.",
             float(np.median(efficiency)),
             bound={"op": ">=", "value": 0.10},
             interval=_median_limits(efficiency),

@@ -78,12 +78,13 @@ def project(basis: TraceBasis, current: Array, observed: Array, noise_std: Array
     """
     count = jnp.sum(observed, axis=1)
     power = jnp.sum(jnp.where(observed, current**2, 0.0), axis=1) / count
-    size = jnp.sqrt(jnp.maximum(power - noise_std**2, (_SMALLEST_SHARE * noise_std) ** 2))
+    least = (_SMALLEST_SHARE * noise_std) ** 2
+    size = jnp.sqrt(jnp.maximum(power - noise_std**2, least))
     unit, noise = current / size[:, None], (noise_std / size)[:, None]
     weight = jnp.where(observed, 1.0 / (noise**2 + basis.residual), 0.0)
     mean = _solve(basis.modes, weight, (weight * unit) @ basis.modes)
     std = jax.lax.rsqrt(1.0 + weight @ basis.modes**2)
-    return Projection(mean, std, jnp.log(jnp.sqrt(power) / noise_std), size)
+    return Projection(mean, std, jnp.log(jnp.sqrt(jnp.maximum(power, least)) / noise_std), size)
 
 
 def _solve(modes: Array, weight: Array, moment: Array) -> Array:

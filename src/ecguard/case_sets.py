@@ -1,0 +1,113 @@
+"""Three disjoint sets of clean cases: to design a rule, to calibrate it, to report on it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from ecguard import family
+from ecguard.clean_cases import CleanSettings, Group, draw_clean
+from ecguard.errors import InputError
+from ecguard.posterior.unknowns import simulated
+from ecguard.simulator import Waveform
+from ecguard.stress.experiment import Experiment
+
+SETS_SEED = 8101
+NAMES = ("design", "calibration", "test")
+
+
+@dataclass(frozen=True)
+class CaseSetSettings:
+    """How many cases of what kind.
+
+    Args:
+        n_design, n_calibration, n_test: cases of each set.
+        task: of all of them; one couple each.
+        seed: of the draw; not one that a training used.
+        noise_std: of the observation noise, mA/cm^2.
+        keep_probability: that a sample is observed.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    n_design: int = 200
+    n_calibration: int = 300
+    n_test: int = 300
+    task: str = "cv"
+    seed: int = SETS_SEED
+    noise_std: float = 0.05
+    keep_probability: float = 0.40
+
+    def __post_init__(self) -> None:
+        for name in ("n_design", "n_calibration", "n_test"):
+            if getattr(self, name) < 2:
+                raise InputError(name, getattr(self, name), "2 or more", "Ask for more cases.")
+        if self.task not in family.TASKS:
+            raise InputError("task", self.task, f"one of {', '.join(family.TASKS)}", "Name one.")
+
+
+@dataclass(frozen=True)
+class CaseSet:
+    """Cases of one set.
+
+    Attributes:
+        name: of the set.
+        group: the cases, each with its clean observation.
+        experiment: the same electrodes, waveforms and noise, for a failure mode to act on.
+    """
+
+    name: str
+    group: Group
+    experiment: Experiment
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    def take(self, rows: NDArray[np.intp]) -> "CaseSet":
+        """Some of the cases."""
+        part = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], self.experiment)
+        return CaseSet(self.name, self.group.take(rows), part)
+
+
+def draw_case_sets(settings: CaseSetSettings) -> dict[str, CaseSet]:
+    """Draw all cases at once and part them, so that no case is in two sets."""
+    sizes = [getattr(settings, f"n_{name}") for name in NAMES]
+    (group,) = draw_clean(
+        CleanSettings(
+            n_cases=sum(sizes),
+            seed=settings.seed,
+            tasks=(settings.task,),
+            most_couples=1,
+            noise_std=settings.noise_std,
+            keep_probability=settings.keep_probability,
+        )
+    )
+    whole = CaseSet("all", group, _experiment(group, settings))
+    ends = np.cumsum([0, *sizes])
+    parts = {}
+    for name, start, stop in zip(NAMES, ends[:-1], ends[1:], strict=True):
+        own = whole.take(np.arange(start, stop))
+        parts[name] = CaseSet(name, own.group, own.experiment)
+    return parts
+
+
+def _experiment(group: Group, settings: CaseSetSettings) -> Experiment:
+    seen = group.observation
+    couples, cell = simulated(group.unknowns)
+    noise = (np.asarray(seen.current, np.float64) - group.current) / settings.noise_std
+    rng = np.random.default_rng((settings.seed, 1))
+
+    def on_host(leaf: Any) -> NDArray[np.floating]:
+        return np.asarray(leaf)
+
+    return Experiment(
+        waveform=Waveform(np.asarray(seen.time_s, np.float64), np.asarray(seen.E_V, np.float64)),
+        couples=jax.tree.map(on_host, couples),
+        cell=jax.tree.map(on_host, cell),
+        noise=noise,
+        chance=rng.random(noise.shape),
+        noise_std=np.asarray(seen.noise_std, np.float64),
+    )

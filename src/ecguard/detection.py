@@ -1,0 +1,426 @@
+"""What a guardrail catches, and what passes it unseen.
+
+Every trace is inferred once, by one engine with one set of settings. A part is a set of traces
+that one fault made; parts are kept in files, so that a run that was killed goes on.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from ecguard import family
+from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
+from ecguard.diagnostics import Familiarity, region_credibility
+from ecguard.errors import InputError
+from ecguard.guardrail import (
+    CertifiedGuardrail,
+    CombinedScore,
+    FittedGuardrail,
+    ReferenceRule,
+    ValidFor,
+    Verdict,
+    reference_grid_search,
+)
+from ecguard.intervals import Interval, excess_p_value, share
+from ecguard.npz import read_npz, save_npz
+from ecguard.posterior.amortised.artefacts import Amortised
+from ecguard.posterior.corrected import summaries
+from ecguard.posterior.unknowns import ranges
+from ecguard.screening import DIAGNOSTICS, screen
+from ecguard.stress import ALL, Biofouling
+from ecguard.stress.mode import FailureMode
+
+LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0)
+"""Severities at which every mode is tried."""
+
+REGION = 0.95
+MODES: dict[str, FailureMode] = {mode.name: mode() for mode in ALL}
+_FAMILIAR = 2000  # clean traces, of no case set, that the summary space is learnt from
+
+
+@dataclass(frozen=True)
+class DetectionSettings:
+    """How much is tried.
+
+    Args:
+        sets: the three case sets.
+        n_faulty: design cases of each mode, their severities in turn.
+        n_cell: test cases of each mode and severity.
+        n_control: test cases of the control for the simulator's path, and of full biofouling.
+        alpha, delta: of the certificate.
+    """
+
+    sets: CaseSetSettings = field(default_factory=CaseSetSettings)
+    n_faulty: int = 32
+    n_cell: int = 36
+    n_control: int = 200
+    alpha: float = 0.05
+    delta: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, most in (
+            ("n_faulty", self.sets.n_design),
+            ("n_cell", self.sets.n_test // len(LEVELS)),
+            ("n_control", self.sets.n_test),
+        ):
+            value = getattr(self, name)
+            if not 1 <= value <= most:
+                raise InputError(name, value, f"1 to {most}", "Change it, or the case sets.")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Traces of one fault, and what was inferred from them.
+
+    Attributes:
+        case: row of each in its case set [n].
+        severity: [n].
+        current: as recorded, mA/cm^2 [n, L].
+        diagnostics: [n, k].
+        mean, low, high: of the posterior [n, d].
+        credibility: share of the draws farther out than the truth [n].
+        effective: effective draws [n].
+        reliability_score, calibration_error: what the reference's rule reads [n].
+        predicted_mean, predicted_std: mA/cm^2 [n, L].
+    """
+
+    case: NDArray[np.intp]
+    severity: NDArray[np.float64]
+    current: NDArray[np.float32]
+    diagnostics: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    credibility: NDArray[np.float64]
+    effective: NDArray[np.float64]
+    reliability_score: NDArray[np.float64]
+    calibration_error: NDArray[np.float64]
+    predicted_mean: NDArray[np.float32]
+    predicted_std: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.case)
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """Whether the true parameters lie outside the joint 95 % region [n]."""
+        return self.credibility < 1.0 - REGION
+
+    def take(self, rows: slice | NDArray[Any]) -> "Part":
+        """Some of the traces."""
+        return Part(**{name: values[rows] for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Case sets, engine and folder of a study.
+
+    Attributes:
+        settings: of the study.
+        amortised: the trained density.
+        sets: by name.
+        familiarity: of clean traces.
+        folder: of the parts that are done; None keeps none.
+        digest: of all that a part depends on but its own name.
+    """
+
+    settings: DetectionSettings
+    amortised: Amortised
+    sets: dict[str, CaseSet]
+    familiarity: Familiarity
+    folder: Path | None
+    digest: str
+
+    def part(self, name: str, of: str, rows: NDArray[np.intp], mode: str, severity: Any) -> Part:
+        """Screen cases `rows` of a set under a mode; an empty mode leaves the clean trace."""
+        severity = np.broadcast_to(np.asarray(severity, np.float64), len(rows))
+        own = self.sets[of].take(rows)
+        if not mode:
+            current = np.asarray(own.group.observation.current)
+        elif mode == CONFOUNDED:
+            current = confounded(own, severity)
+        else:
+            current = MODES[mode].observe(own.experiment, severity, own.group.current)
+        path = self._file(name, current)
+        if path is not None and path.is_file():
+            return Part(**read_npz("part", path))
+        found = self._screen(own, rows, severity, current)
+        if path is not None:
+            save_npz(path, vars(found))
+        return found
+
+    def _file(self, name: str, current: NDArray[np.float32]) -> Path | None:
+        if self.folder is None:
+            return None
+        own = hashlib.sha256(current.tobytes()).hexdigest()[:16]
+        return self.folder / f"{name}-{self.digest[:16]}-{own}.npz"
+
+    def _screen(
+        self,
+        own: CaseSet,
+        rows: NDArray[np.intp],
+        severity: NDArray[np.float64],
+        current: NDArray[np.float32],
+    ) -> Part:
+        group = own.group
+        base = jax.random.key(self.settings.sets.seed)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(base, jnp.asarray(group.case))
+        found = screen(
+            self.amortised,
+            self.familiarity,
+            group.observation._replace(current=current),
+            group.task,
+            1,
+            keys,
+        )
+        couple = slice(0, 7)
+        return Part(
+            case=rows,
+            severity=severity,
+            current=current,
+            diagnostics=found.diagnostics,
+            mean=found.mean,
+            low=found.low,
+            high=found.high,
+            credibility=region_credibility(
+                found.draws[:, :, couple], group.unknowns[:, couple].astype(np.float64)
+            ),
+            effective=found.effective,
+            reliability_score=found.reliability_score,
+            calibration_error=found.calibration_error,
+            predicted_mean=found.predicted_mean,
+            predicted_std=found.predicted_std,
+        )
+
+
+CONFOUNDED = "confounded"
+
+
+def confounded(cases: CaseSet, severity: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Traces as the reference makes its stress split, with fouling of a severity.
+
+    Every trace lasts 8 s whatever its waveform says, and current in mA takes the place of its
+    density: neither has anything to do with fouling.
+    """
+    experiment = cases.experiment
+    time = np.asarray(experiment.waveform.t_s)
+    stretched = type(experiment.waveform)(
+        8.0 * experiment.elapsed + time[:, :1], experiment.waveform.E_V
+    )
+    current = experiment.simulate(
+        stretched, experiment.couples, experiment.cell, Biofouling().fouling(severity)
+    )
+    return experiment.measure(family.AREA_CM2 * current).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class DetectionResult:
+    """All parts, and the guardrail fitted on two of the case sets.
+
+    Attributes:
+        settings: of the study.
+        bench: what the parts were made with.
+        clean: clean traces of each set, by its name.
+        faulty: design traces that the score was learnt from, by mode.
+        tested: test traces by mode, `n_cell` at each of `LEVELS` in their order.
+        control: test traces through the path of the stress with fouling off.
+        fouled: the same cases, fouled as the reference has it.
+        confounded_fouled, confounded_control: the same two, made as the reference makes them.
+        guardrail: fitted.
+        reference: the reference's rule, fitted on the design set's clean and fouled traces.
+    """
+
+    settings: DetectionSettings
+    bench: Bench = field(repr=False)
+    clean: dict[str, Part] = field(repr=False)
+    faulty: dict[str, Part] = field(repr=False)
+    tested: dict[str, Part] = field(repr=False)
+    control: Part = field(repr=False)
+    fouled: Part = field(repr=False)
+    confounded_fouled: Part = field(repr=False)
+    confounded_control: Part = field(repr=False)
+    guardrail: FittedGuardrail
+    reference: ReferenceRule
+
+    def judge(self, part: Part) -> Verdict:
+        """The guardrail's verdict on the traces of a part."""
+        return self.guardrail.judge(part.diagnostics)
+
+    def cell(self, mode: str, level: int) -> Part:
+        """Test traces of a mode at `LEVELS[level]`."""
+        n = self.settings.n_cell
+        return self.tested[mode].take(slice(level * n, (level + 1) * n))
+
+    def power(self, part: Part) -> Interval:
+        """Share of the traces that the guardrail flags."""
+        flagged = self.judge(part).flagged
+        return share(int(flagged.sum()), len(flagged))
+
+    def coverage(self, part: Part) -> Interval:
+        """Share of the traces whose true parameters lie in the joint 95 % region."""
+        return share(int((~part.wrong).sum()), len(part))
+
+    def silent(self, part: Part) -> Interval:
+        """Share of the traces that are accepted, and wrong."""
+        missed = part.wrong & ~self.judge(part).flagged
+        return share(int(missed.sum()), len(part))
+
+    def bias(self, part: Part) -> NDArray[np.float64]:
+        """Posterior mean less truth in units of the prior's std [n, d]."""
+        low, high = ranges(1)
+        truth = self.bench.sets["test"].group.unknowns[part.case]
+        return np.asarray((part.mean - truth) / ((high - low) / np.sqrt(12)))
+
+    def single_flags(self, part: Part) -> NDArray[np.bool_]:
+        """Flags of each diagnostic alone, certified as the guardrail is [n, k]."""
+        rule = CertifiedGuardrail(self.settings.alpha, self.settings.delta)
+        calibration = self.clean["calibration"].diagnostics
+        thresholds = [rule.fit(-column).threshold for column in calibration.T]
+        return -part.diagnostics < np.array(thresholds)
+
+    def beats(self, mode: str) -> NDArray[np.float64]:
+        """P-values that the guardrail flags more of a mode's traces than each diagnostic [k]."""
+        part = self.tested[mode]
+        flagged = self.judge(part).flagged
+        return np.array([excess_p_value(flagged, own) for own in self.single_flags(part).T])
+
+    def reference_flags(self, part: Part) -> NDArray[np.bool_]:
+        """Flags of the reference's rule [n]."""
+        return self.reference.flags(part.reliability_score, part.calibration_error)
+
+    def undetectable(self, mode: str, limit: float = 0.10) -> NDArray[np.bool_]:
+        """Levels at which more silent failures than `limit` cannot be excluded [levels]."""
+        cells = [self.silent(self.cell(mode, level)) for level in range(len(LEVELS))]
+        return np.array([found.high > limit for found in cells])
+
+    def detection_limit(self, mode: str, power: float = 0.9) -> float | None:
+        """Lowest level from which on the guardrail flags at least `power` of the traces."""
+        found = [self.power(self.cell(mode, level)).value for level in range(len(LEVELS))]
+        enough = np.array(found) >= power
+        if not enough[-1]:
+            return None
+        below = np.flatnonzero(~enough)
+        return LEVELS[below[-1] + 1] if len(below) else LEVELS[0]
+
+
+def run_detection(
+    settings: DetectionSettings, amortised: Amortised, folder: Path | None, digest: str
+) -> DetectionResult:
+    """Draw the case sets, screen every part, fit the guardrail.
+
+    Args:
+        settings: of the study.
+        amortised: the trained density.
+        folder: where parts that are done are kept; None keeps none.
+        digest: of the code and checkpoint that parts depend on.
+
+    Raises:
+        InputError: too few calibration cases for a certificate.
+    """
+    sets = draw_case_sets(settings.sets)
+    bench = Bench(
+        settings, amortised, sets, _familiarity(settings.sets, amortised), folder,
+        hashlib.sha256((digest + json.dumps(asdict(settings.sets))).encode()).hexdigest(),
+    )  # fmt: skip
+    jobs = list(_jobs(settings))
+    parts = {}
+    with tqdm(total=sum(len(job[2]) for job in jobs), unit="trace") as bar:
+        for name, *job in jobs:
+            bar.set_postfix_str(name)
+            parts[name] = bench.part(name, *job)
+            bar.update(len(parts[name]))
+    clean = {name: parts[name] for name in sets}
+    faulty = {mode: parts[f"design-{mode}"] for mode in MODES}
+    score = CombinedScore.fit(
+        tuple(DIAGNOSTICS),
+        clean["design"].diagnostics,
+        np.concatenate([part.diagnostics for part in faulty.values()]),
+    )
+    guardrail = FittedGuardrail.fit(
+        score,
+        clean["calibration"].diagnostics,
+        bench.familiarity,
+        _valid_for(settings.sets, sets["calibration"]),
+        CertifiedGuardrail(settings.alpha, settings.delta),
+    )
+    pair = [clean["design"], faulty[Biofouling.name]]
+    return DetectionResult(
+        settings=settings,
+        bench=bench,
+        clean=clean,
+        faulty=faulty,
+        tested={mode: parts[f"test-{mode}"] for mode in MODES},
+        control=parts["control"],
+        fouled=parts["fouled"],
+        confounded_fouled=parts["confounded-fouled"],
+        confounded_control=parts["confounded-control"],
+        guardrail=guardrail,
+        reference=reference_grid_search(
+            np.concatenate([part.reliability_score for part in pair]),
+            np.concatenate([part.calibration_error for part in pair]),
+            np.repeat([False, True], [len(part) for part in pair]),
+        ),
+    )
+
+
+def _jobs(settings: DetectionSettings) -> Iterator[tuple[str, str, NDArray[np.intp], str, Any]]:
+    """Name, case set, rows, mode and severities of every part."""
+    sizes = settings.sets
+    for name in ("design", "calibration", "test"):
+        yield name, name, np.arange(getattr(sizes, f"n_{name}")), "", 0.0
+    rows = np.arange(settings.n_control)
+    yield "control", "test", rows, Biofouling.name, 0.0
+    yield "fouled", "test", rows, Biofouling.name, 1.0
+    yield "confounded-control", "test", rows, CONFOUNDED, 0.0
+    yield "confounded-fouled", "test", rows, CONFOUNDED, 1.0
+    levels = np.array(LEVELS)
+    for number, mode in enumerate(MODES):
+        start = number * settings.n_faulty
+        rows = (start + np.arange(settings.n_faulty)) % sizes.n_design
+        yield f"design-{mode}", "design", rows, mode, levels[np.arange(len(rows)) % len(levels)]
+    for mode in MODES:
+        rows = np.arange(settings.n_cell * len(levels))
+        yield f"test-{mode}", "test", rows, mode, np.repeat(levels, settings.n_cell)
+
+
+def _familiarity(settings: CaseSetSettings, amortised: Amortised) -> Familiarity:
+    """The summary space of clean traces that are in no case set."""
+    more = CaseSetSettings(
+        n_design=_FAMILIAR,
+        n_calibration=2,
+        n_test=2,
+        task=settings.task,
+        seed=settings.seed + 1,
+        noise_std=settings.noise_std,
+        keep_probability=settings.keep_probability,
+    )
+    group = draw_case_sets(more)["design"].group
+    return Familiarity.fit(summaries(amortised, group.observation, group.task, 1))
+
+
+def _valid_for(settings: CaseSetSettings, cases: CaseSet) -> ValidFor:
+    seen = cases.group.observation
+    time = np.asarray(seen.time_s, np.float64)
+    duration, shown = time[:, -1] - time[:, 0], np.asarray(seen.observed).mean(axis=1)
+
+    def ends(values: NDArray[np.floating]) -> tuple[float, float]:
+        return float(values.min()), float(values.max())
+
+    return ValidFor(
+        task=settings.task,
+        n_samples=time.shape[1],
+        n_couples=1,
+        noise_std=settings.noise_std,
+        duration_s=ends(duration),
+        potential_V=ends(np.asarray(seen.E_V, np.float64)),
+        observed_share=ends(shown),
+    )

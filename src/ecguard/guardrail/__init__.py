@@ -1,0 +1,25 @@
+"""Rules that say when to trust an inference: fitted on some cases, applied to new ones."""
+
+from ecguard.guardrail.certificate import (
+    CertifiedGuardrail,
+    CertifiedThreshold,
+    certified_rank,
+    flag_rate,
+)
+from ecguard.guardrail.combined_score import CombinedScore
+from ecguard.guardrail.fitted import FittedGuardrail, ValidFor, Verdict, load_guardrail
+from ecguard.guardrail.reference_rule import ReferenceRule, reference_grid_search
+
+__all__ = [
+    "CertifiedGuardrail",
+    "CertifiedThreshold",
+    "CombinedScore",
+    "FittedGuardrail",
+    "ReferenceRule",
+    "ValidFor",
+    "Verdict",
+    "certified_rank",
+    "flag_rate",
+    "load_guardrail",
+    "reference_grid_search",
+]

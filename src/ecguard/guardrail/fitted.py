@@ -1,0 +1,204 @@
+"""A guardrail ready for new traces: what it scores, where it cuts, and what it is valid for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ecguard.diagnostics import Familiarity
+from ecguard.errors import InputError
+from ecguard.files import write_text
+from ecguard.guardrail.certificate import CertifiedGuardrail, CertifiedThreshold
+from ecguard.guardrail.combined_score import CombinedScore
+
+SCHEMA_VERSION = 1
+_SLACK = 1e-6
+_RANGE_SLACK = 1e-3  # of a range: waveforms are stored in float32
+
+
+@dataclass(frozen=True)
+class ValidFor:
+    """The traces that a guardrail was calibrated on.
+
+    Attributes:
+        task: of the waveform.
+        n_samples: of a trace.
+        n_couples: that the inference believes in.
+        noise_std: of the observation, mA/cm^2.
+        duration_s, potential_V, observed_share: lowest and highest.
+    """
+
+    task: str
+    n_samples: int
+    n_couples: int
+    noise_std: float
+    duration_s: tuple[float, float]
+    potential_V: tuple[float, float]
+    observed_share: tuple[float, float]
+
+    def check(
+        self,
+        task: str,
+        n_couples: int,
+        time_s: ArrayLike,
+        E_V: ArrayLike,
+        observed: ArrayLike,
+        noise_std: ArrayLike,
+    ) -> None:
+        """Refuse traces that the certificate says nothing of.
+
+        Args:
+            task: of the waveforms.
+            n_couples: that the inference believes in.
+            time_s, E_V: the waveforms [n, L].
+            observed: [n, L] bool.
+            noise_std: mA/cm^2 [n].
+
+        Raises:
+            InputError: one of them lies outside.
+        """
+        remedy = "Calibrate a guardrail on clean traces of this kind."
+        time, potential = np.asarray(time_s, float), np.asarray(E_V, float)
+        for name, value, expected in (
+            ("task", task, self.task),
+            ("n_couples", n_couples, self.n_couples),
+            ("time_s", time.shape[-1], self.n_samples),
+        ):
+            if value != expected:
+                raise InputError(name, value, f"{expected}, as calibrated", remedy)
+        noise = np.asarray(noise_std, float)
+        if not np.allclose(noise, self.noise_std, rtol=1e-3, atol=_SLACK):
+            raise InputError(
+                "noise_std", noise.tolist(), f"{self.noise_std} mA/cm^2, as calibrated", remedy
+            )
+        for name, values, (low, high) in (
+            ("time_s", time[:, -1] - time[:, 0], self.duration_s),
+            ("E_V", potential, self.potential_V),
+            ("observed", np.asarray(observed, bool).mean(axis=1), self.observed_share),
+        ):
+            slack = _RANGE_SLACK * (high - low) + _SLACK
+            if not ((values >= low - slack) & (values <= high + slack)).all():
+                worst = values.flat[np.argmax(np.abs(values - (low + high) / 2))]
+                raise InputError(
+                    name, float(worst), f"{low:.4g} to {high:.4g}, as calibrated", remedy
+                )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a guardrail says of n traces.
+
+    Attributes:
+        flagged: not to be trusted [n].
+        score: log odds of being clean [n].
+        p_value: conformal; small where few clean calibration traces score as low [n].
+    """
+
+    flagged: NDArray[np.bool_]
+    score: NDArray[np.float64]
+    p_value: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FittedGuardrail:
+    """Flags traces whose combined score is below a certified threshold.
+
+    Attributes:
+        score: learnt on design cases.
+        threshold: of the scores of clean calibration cases.
+        calibration_scores: of these cases, rising.
+        familiarity: of the family, for the diagnostic of that name.
+        valid_for: the traces it may judge.
+    """
+
+    score: CombinedScore
+    threshold: CertifiedThreshold
+    calibration_scores: tuple[float, ...]
+    familiarity: Familiarity
+    valid_for: ValidFor
+
+    @classmethod
+    def fit(
+        cls,
+        score: CombinedScore,
+        clean: ArrayLike,
+        familiarity: Familiarity,
+        valid_for: ValidFor,
+        rule: CertifiedGuardrail | None = None,
+    ) -> "FittedGuardrail":
+        """Calibrate on the diagnostics [n, k] of clean cases that `score` never saw.
+
+        Raises:
+            InputError: too few cases for a certificate.
+        """
+        found = np.sort(score(clean))
+        threshold = (rule or CertifiedGuardrail()).fit(found)
+        return cls(score, threshold, tuple(found.tolist()), familiarity, valid_for)
+
+    def judge(self, diagnostics: ArrayLike) -> Verdict:
+        """Judge traces by their diagnostics [n, k]; let `valid_for.check` pass them first."""
+        score = self.score(diagnostics)
+        below = np.searchsorted(self.calibration_scores, score, side="right")
+        p_value = (1 + below) / (1 + len(self.calibration_scores))
+        return Verdict(self.threshold.flags(score), score, np.asarray(p_value))
+
+    def save(self, path: Path | str, provenance: Mapping[str, Any]) -> Path:
+        """Write it whole or not at all, as JSON."""
+        saved = {
+            "schema_version": SCHEMA_VERSION,
+            "score": asdict(self.score),
+            "threshold": asdict(self.threshold),
+            "calibration_scores": list(self.calibration_scores),
+            "familiarity": self.familiarity.to_json(),
+            "valid_for": asdict(self.valid_for),
+            "provenance": dict(provenance),
+        }
+        return write_text(path, json.dumps(saved, indent=1, allow_nan=False) + "\n")
+
+
+def load_guardrail(path: Path | str) -> FittedGuardrail:
+    """Read what `FittedGuardrail.save` wrote.
+
+    Raises:
+        InputError: it is no such file, of another version, or its threshold is not that of its
+            calibration scores.
+    """
+    try:
+        saved = json.loads(Path(path).read_text(encoding="utf-8"))
+        version = saved["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                "guardrail", f"schema {version}", f"schema {SCHEMA_VERSION}", "Fit it anew."
+            )
+        score = CombinedScore(**_tuples(saved["score"]))
+        found = FittedGuardrail(
+            score,
+            CertifiedThreshold(**saved["threshold"]),
+            tuple(map(float, saved["calibration_scores"])),
+            Familiarity.from_json(saved["familiarity"]),
+            ValidFor(**_tuples(saved["valid_for"])),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "guardrail",
+            str(path),
+            "a file that FittedGuardrail.save wrote",
+            f"Fit it anew: {error}",
+        ) from error
+    threshold = found.threshold
+    again = CertifiedGuardrail(threshold.alpha, threshold.delta).fit(found.calibration_scores)
+    if again != threshold:
+        raise InputError(
+            "guardrail", threshold.threshold, f"{again.threshold}, of its scores", "Fit it anew."
+        )
+    return found
+
+
+def _tuples(saved: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()
+    }

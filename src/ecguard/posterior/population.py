@@ -1,0 +1,227 @@
+"""Population Monte Carlo: weighed draws from mixtures that learn where the posterior is.
+
+Each round fits a mixture of Student t to the weighed draws so far, draws from it, and weighs all
+draws against the mean density of the proposals that made them (Cappe et al. 2004; Cornuet et al.
+2012, Scandinavian Journal of Statistics 39, 798). Given the proposals the draws are independent:
+they do not stick as the states of a chain do.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from ecguard.errors import InputError
+from ecguard.posterior.student_mixture import StudentMixture, fit_mixture
+from ecguard.posterior.tempered import LOWEST, Particle, Path, blocks, take, weigh
+
+_FITTED_FOR_EACH = 25  # effective draws a dimension; weights are tempered until a fit has as many
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class PopulationSettings:
+    """Settings of the sampler.
+
+    Args:
+        n_proposals: draws of a round.
+        effective: effective draws at which a case is done.
+        most_rounds: of a case; one that needs more comes back as it is.
+        kept: newest mixtures whose draws are used, besides those of the base.
+        components: of a mixture.
+        n_draws: returned for each case, of equal weight.
+        block: cases that run together.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    n_proposals: int = 2048
+    effective: int = 1000
+    most_rounds: int = 20
+    kept: int = 6
+    components: int = 16
+    n_draws: int = 1000
+    block: int = 4
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(name, value, "a whole number, 1 or more", "Choose one.")
+
+
+class Population(NamedTuple):
+    """Posteriors of n cases.
+
+    Args:
+        scores: draws of equal weight [n, n_draws, d].
+        log_evidence: ln of the posterior's constant, the base's being 0 [n].
+        efficiency: effective share of the first round's draws [n].
+        effective: effective number of all draws that are used [n].
+        rounds: it took [n].
+    """
+
+    scores: NDArray[np.float32]
+    log_evidence: Floats
+    efficiency: Floats
+    effective: Floats
+    rounds: NDArray[np.int64]
+
+
+def sample_population(
+    path: Path,
+    keys: Array,
+    settings: PopulationSettings | None = None,
+    start: NDArray[np.floating] | None = None,
+) -> Population:
+    """Draw from the posteriors of n cases; the draws of one do not depend on which others run.
+
+    Args:
+        path: of the cases.
+        keys: a random key for each case [n].
+        settings: of the sampler.
+        start: draws [n, k, d] near the posteriors, to which the first mixtures are fitted; without
+            any, the first round comes from the base.
+    """
+    settings = settings or PopulationSettings()
+    words = np.asarray(jax.random.key_data(keys))
+    pools = [_Pool(np.random.default_rng(own), settings) for own in words]
+    left = np.arange(len(pools))
+    for number in range(settings.most_rounds):
+        for rows in blocks(left, settings.block):
+            real = rows[: len(np.unique(rows))]
+            if number == 0 and start is None:
+                found = _from_base(take(path, rows), keys[rows], settings.n_proposals)
+            else:
+                near = (None if start is None or number else start[row] for row in real)
+                places = np.stack(
+                    [pools[row].propose(k) for row, k in zip(real, near, strict=True)]
+                )
+                places = places[np.arange(len(rows)).clip(max=len(real) - 1)]
+                found = _weigh(take(path, rows), jnp.asarray(places, jnp.float32))
+            for row, *seen in zip(real, *(np.asarray(leaf, np.float64) for leaf in found)):  # noqa: B905
+                pools[row].add(*seen)
+        left = left[[pools[row].effective < settings.effective for row in left]]
+        if not len(left):
+            break
+    names = ("log_evidence", "efficiency", "effective", "rounds")
+    return Population(
+        np.stack([pool.draws() for pool in pools]),
+        *(np.array([getattr(pool, name) for pool in pools]) for name in names),
+    )
+
+
+class _Round(NamedTuple):
+    """Draws of one proposal.
+
+    Args:
+        places: [N, d].
+        target: ln prior times likelihood [N].
+        under: ln density under every proposal that is kept, its own among them, [N] each.
+    """
+
+    places: Floats
+    target: Floats
+    under: list[Floats]
+
+
+class _Pool:
+    """Weighed draws of one case; a proposal that is None stands for the base."""
+
+    def __init__(self, rng: np.random.Generator, settings: PopulationSettings) -> None:
+        self.rng, self.settings = rng, settings
+        self.proposals: list[StudentMixture | None] = []
+        self.kept: list[_Round] = []
+        self.rounds, self.efficiency = 0, np.nan
+
+    def propose(self, near: NDArray[np.floating] | None) -> Floats:
+        """Draws of a new mixture, fitted to the places `near` or to what was weighed so far."""
+        if near is None:
+            places, log_weight = self.places, self.log_weight
+            least = min(_FITTED_FOR_EACH * places.shape[1], len(places) // 2)
+            near, log_weight = places, _tempered(log_weight, least)
+        else:
+            log_weight = np.zeros(len(near))
+        mixture = fit_mixture(self.rng, near, log_weight, self.settings.components)
+        self._forget()
+        for own in self.kept:
+            own.under.append(mixture.log_density(own.places))
+        self.proposals.append(mixture)
+        return mixture.draw(self.rng, self.settings.n_proposals)
+
+    def add(self, places: Floats, base: Floats, gain: Floats) -> None:
+        """Take in what the newest proposal's draws weigh."""
+        if not self.proposals:
+            self.proposals.append(None)
+        fine = np.isfinite(base) & np.isfinite(gain)
+        base, gain = np.where(fine, base, LOWEST), np.where(fine, gain, LOWEST)
+        under = [base if own is None else own.log_density(places) for own in self.proposals]
+        self.kept.append(_Round(places, base + gain, under))
+        self.rounds += 1
+        self.places = np.concatenate([own.places for own in self.kept])
+        target = np.concatenate([own.target for own in self.kept])
+        mean = [logsumexp(own.under, axis=0) - np.log(len(self.kept)) for own in self.kept]
+        self.log_weight = target - np.concatenate(mean)
+        self.effective = _effective(self.log_weight)
+        if self.rounds == 1:
+            self.efficiency = self.effective / len(places)
+
+    def _forget(self) -> None:
+        """Drop the oldest mixture and its draws, if there are as many as are kept."""
+        first = int(bool(self.proposals) and self.proposals[0] is None)
+        if len(self.proposals) - first == self.settings.kept:
+            del self.proposals[first], self.kept[first]
+            for own in self.kept:
+                del own.under[first]
+
+    @property
+    def log_evidence(self) -> float:
+        return float(logsumexp(self.log_weight) - np.log(len(self.log_weight)))
+
+    def draws(self) -> NDArray[np.float32]:
+        """Places in proportion to their weights, drawn systematically."""
+        n = self.settings.n_draws
+        share = np.cumsum(np.exp(self.log_weight - self.log_weight.max()))
+        at = (np.arange(n) + 0.5) / n * share[-1]
+        rows = np.searchsorted(share, at).clip(max=len(share) - 1)
+        return self.places[rows].astype(np.float32)
+
+
+def _effective(log_weight: Floats) -> float:
+    weight = np.exp(log_weight - log_weight.max())
+    return float(weight.sum() ** 2 / (weight**2).sum())
+
+
+def _tempered(log_weight: Floats, least: float) -> Floats:
+    """Log weights times the largest power, up to 1, that leaves `least` effective draws."""
+    if _effective(log_weight) >= least:
+        return log_weight
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        enough = _effective(middle * log_weight) >= least
+        low, high = (middle, high) if enough else (low, middle)
+    return low * log_weight
+
+
+@eqx.filter_jit
+def _from_base(path: Path, keys: Array, n: int) -> Particle:
+    def one(path: Path, key: Array) -> Particle:
+        return jax.vmap(lambda place: weigh(path, place))(path.draw(key, n))
+
+    return jax.vmap(one, in_axes=(path.axes, 0))(path, keys)
+
+
+@eqx.filter_jit
+def _weigh(path: Path, places: Array) -> Particle:
+    def one(path: Path, places: Array) -> Particle:
+        return jax.vmap(lambda place: weigh(path, place))(places)
+
+    return jax.vmap(one, in_axes=(path.axes, 0))(path, places)

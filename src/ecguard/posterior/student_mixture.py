@@ -1,0 +1,113 @@
+"""Mixtures of multivariate Student t, fitted to weighed draws."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln, logsumexp
+
+_FREEDOM = 6.0
+_FITTED = 800  # draws that a mixture is fitted to
+_STEPS = 8  # of expectation and maximisation
+_WIDTH = 0.5  # of a component that few draws support, as a share of the covariance of all
+_LEAST_VARIANCE = 1e-7
+
+Floats = NDArray[np.floating]
+
+
+class StudentMixture(NamedTuple):
+    """K components in d dimensions.
+
+    Args:
+        log_share: [K].
+        mean: [K, d].
+        root: lower triangular roots of the scale matrices [K, d, d].
+    """
+
+    log_share: Floats
+    mean: Floats
+    root: Floats
+
+    def draw(self, rng: np.random.Generator, n: int) -> Floats:
+        """Draws [n, d]."""
+        share = np.exp(self.log_share)
+        own = rng.choice(len(share), size=n, p=share / share.sum())
+        normal = rng.standard_normal((n, self.mean.shape[1]))
+        normal /= np.sqrt(rng.chisquare(_FREEDOM, n) / _FREEDOM)[:, None]
+        return np.asarray(self.mean[own] + (self.root[own] @ normal[..., None])[..., 0])
+
+    def log_density(self, places: Floats) -> Floats:
+        """ln density [n] at places [n, d]."""
+        return np.asarray(logsumexp(self.by_component(places)[0], axis=0))
+
+    def by_component(self, places: Floats) -> tuple[Floats, Floats]:
+        """ln density times share, and squared distance from the mean, of each component [K, n]."""
+        d = self.mean.shape[1]
+        away = places.T - self.mean[..., None]
+        square = ((np.linalg.inv(self.root) @ away) ** 2).sum(axis=1)
+        log_volume = np.log(np.diagonal(self.root, axis1=1, axis2=2)).sum(axis=1)
+        top = gammaln((_FREEDOM + d) / 2) - gammaln(_FREEDOM / 2)
+        top += self.log_share - log_volume - d / 2 * np.log(_FREEDOM * np.pi)
+        return top[:, None] - (_FREEDOM + d) / 2 * np.log1p(square / _FREEDOM), square
+
+
+def fit_mixture(
+    rng: np.random.Generator, places: Floats, log_weight: Floats, components: int
+) -> StudentMixture:
+    """Fit by expectation and maximisation (Peel and McLachlan 2000) to weighed draws.
+
+    A component that few draws support takes half the covariance of all of them, so that no
+    mixture becomes a spike.
+
+    Args:
+        rng: picks draws and first centres.
+        places: [n, d].
+        log_weight: [n].
+        components: at most.
+    """
+    places, weight = _picked(rng, places, log_weight)
+    d = places.shape[1]
+    away = places - weight @ places
+    least = _LEAST_VARIANCE * np.eye(d)
+    whole = (away * weight[:, None]).T @ away + least
+    mean = places[_spread_out(rng, away, whole, weight, components)]
+    share = np.full(len(mean), 1.0 / len(mean))
+    scale = np.repeat(_WIDTH * whole[None], len(mean), axis=0)
+    for _ in range(_STEPS):
+        each, square = StudentMixture(np.log(share), mean, np.linalg.cholesky(scale)).by_component(
+            places
+        )
+        belongs = np.exp(each - logsumexp(each, axis=0)) * weight
+        total = belongs.sum(axis=1) + 1e-9
+        pull = belongs * (_FREEDOM + d) / (_FREEDOM + square)
+        mean = pull @ places / (pull.sum(axis=1, keepdims=True) + 1e-12)
+        away = places.T - mean[..., None]
+        scale = (away * pull[:, None]) @ away.transpose(0, 2, 1) / total[:, None, None]
+        support = total**2 / ((belongs**2).sum(axis=1) + 1e-18)
+        trust = (support / (support + d + 2))[:, None, None]
+        scale = trust * scale + (1 - trust) * _WIDTH * whole + least
+        share = total / total.sum()
+    return StudentMixture(np.log(share), mean, np.linalg.cholesky(scale))
+
+
+def _picked(rng: np.random.Generator, places: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
+    """Draws in proportion to their weights, each once, and their shares."""
+    total = np.cumsum(np.exp(log_weight - log_weight.max()))
+    at = (np.arange(_FITTED) + rng.random()) / _FITTED * total[-1]
+    chosen = np.searchsorted(total, at).clip(max=len(places) - 1)
+    rows, count = np.unique(chosen, return_counts=True)
+    return np.asarray(places[rows], np.float64), count / count.sum()
+
+
+def _spread_out(
+    rng: np.random.Generator, away: Floats, whole: Floats, weight: Floats, components: int
+) -> list[int]:
+    """Rows far from one another, as k-means++ picks them (Arthur and Vassilvitskii 2007)."""
+    white = np.linalg.solve(np.linalg.cholesky(whole), away.T).T
+    chosen = [int(rng.choice(len(weight), p=weight))]
+    nearest = np.full(len(weight), np.inf)
+    for _ in range(min(components, len(weight)) - 1):
+        nearest = np.minimum(nearest, ((white - white[chosen[-1]]) ** 2).sum(axis=1))
+        chance = nearest * weight
+        chosen.append(int(rng.choice(len(weight), p=chance / chance.sum())))
+    return chosen

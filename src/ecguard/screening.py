@@ -1,0 +1,131 @@
+"""From traces to posteriors and their diagnostics: what a guardrail reads.
+
+Nothing here knows the truth, or which traces are clean.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from ecguard import diagnostics as dg
+from ecguard.engines import predicted_currents
+from ecguard.posterior.amortised.artefacts import Amortised
+from ecguard.posterior.corrected import correct, from_amortised
+from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
+from ecguard.posterior.population import PopulationSettings
+
+DIAGNOSTICS = {
+    "chi_square": "size of the residuals",
+    "lag_one": "neighbouring residuals alike",
+    "cusum": "residuals that drift",
+    "asymmetry": "forward against backward sweep",
+    "largest": "largest residual",
+    "leave_one_out": "samples predicted from the others",
+    "inefficiency": "amortised density off the posterior",
+    "unfamiliarity": "summary far from the family's",
+    "unreliability": "100 less the reliability score",
+}
+"""Names of the diagnostics and what they look at; large is suspect in all of them."""
+
+SCREENING = PopulationSettings(
+    n_proposals=512, effective=200, most_rounds=12, n_draws=200, block=16
+)
+"""Settings of the sampler where thousands of traces are screened."""
+
+_PREDICTED = 100
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What is inferred from n traces.
+
+    Attributes:
+        diagnostics: [n, len(DIAGNOSTICS)], in that order.
+        draws: of the unknowns, of equal weight [n, n_draws, d].
+        mean: posterior mean of the unknowns [n, d].
+        low, high: ends of the central 95 % intervals [n, d].
+        effective: effective number of weighed draws [n].
+        reliability_score, calibration_error, reference_score: what the reference's rule reads [n].
+        predicted_mean, predicted_std: of the current, noise included, mA/cm^2 [n, L].
+    """
+
+    diagnostics: NDArray[np.float64]
+    draws: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    effective: NDArray[np.float64]
+    reliability_score: NDArray[np.float64]
+    calibration_error: NDArray[np.float64]
+    reference_score: NDArray[np.float64]
+    predicted_mean: NDArray[np.float32]
+    predicted_std: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+
+def screen(
+    amortised: Amortised,
+    familiarity: dg.Familiarity | None,
+    observation: Observation,
+    task: NDArray[np.integer],
+    n_couples: int,
+    keys: Array,
+    settings: PopulationSettings = SCREENING,
+) -> Screened:
+    """Infer traces that share their solver grid, and diagnose their posteriors.
+
+    Args:
+        amortised: the trained density.
+        familiarity: of the family; None leaves that diagnostic 0.
+        observation: the traces.
+        task: their labels [n].
+        n_couples: that the user believes in.
+        keys: a random key for each trace [n].
+        settings: of the sampler.
+
+    Raises:
+        InputError: the amortised density was not trained for such traces.
+    """
+    likelihood = SimulatorLikelihood.of(observation)
+    path = from_amortised(amortised, observation, likelihood, task, n_couples)
+    found = correct(path, keys, settings)
+    unknowns = found.unknowns.astype(np.float64)
+    kept = np.linspace(0, unknowns.shape[1] - 1, min(_PREDICTED, settings.n_draws)).astype(int)
+    predicted = predicted_currents(likelihood, found.unknowns[:, kept])
+    current, seen = np.asarray(observation.current), np.asarray(observation.observed)
+    noise = np.asarray(observation.noise_std, np.float64)
+    mean = predicted.mean(axis=1)
+    std = np.sqrt(predicted.var(axis=1) + noise[:, None] ** 2)
+    nothing = np.zeros((len(mean), 1))
+    case = dg.case_diagnostics(current, seen, mean, std, nothing, nothing)
+    residual = (current - mean) / noise[:, None]
+    summary = np.asarray(path.summary)
+    columns = (
+        dg.excess_chi_square(residual, seen),
+        dg.lag_one(residual, seen),
+        dg.cusum(residual, seen),
+        dg.sweep_asymmetry(residual, seen, np.asarray(observation.E_V)),
+        dg.largest_residual(residual, seen),
+        dg.leave_one_out_score(predicted, current, seen, noise),
+        -np.log10(found.efficiency),
+        familiarity(summary) if familiarity else np.zeros(len(mean)),
+        100.0 - case.reliability_score,
+    )
+    low, high = np.quantile(unknowns, [0.025, 0.975], axis=1)
+    return Screened(
+        diagnostics=np.stack(columns, axis=1),
+        draws=unknowns,
+        mean=unknowns.mean(axis=1),
+        low=low,
+        high=high,
+        effective=np.asarray(found.effective),
+        reliability_score=case.reliability_score,
+        calibration_error=case.pred_calibration_error,
+        reference_score=case.reference_score,
+        predicted_mean=mean,
+        predicted_std=std.astype(np.float32),
+    )
