@@ -29,9 +29,7 @@ DIAGNOSTICS = {
 }
 """Names of the diagnostics and what they look at; large is suspect in all of them."""
 
-SCREENING = PopulationSettings(
-    n_proposals=512, effective=200, most_rounds=12, n_draws=200, block=16
-)
+SCREENING = PopulationSettings(n_proposals=512, effective=200, most_rounds=12, n_draws=200, block=8)
 """Settings of the sampler where thousands of traces are screened."""
 
 _PREDICTED = 100

@@ -227,6 +227,7 @@ def grid_figure(
     x_label: str,
     y_label: str,
     columns: int = 3,
+    points: Sequence[str] = (),
 ) -> Figure:
     """Small panels that compare curves case by case, such as the worst cases of a surrogate.
 
@@ -237,6 +238,7 @@ def grid_figure(
         x_label: quantity and unit.
         y_label: quantity and unit.
         columns: panels in a row.
+        points: names of the curves that are drawn as points.
     """
     abscissa = np.asarray(x)
     rows = -(-len(titles) // columns)
@@ -246,10 +248,13 @@ def grid_figure(
             axes.set_axis_off()
             continue
         for order, (name, values) in enumerate(curves.items()):
+            drawn = name in points
             axes.plot(
                 abscissa[case],
                 np.asarray(values)[case],
-                linestyle=DASHES[order % len(DASHES)],
+                linestyle="" if drawn else DASHES[order % len(DASHES)],
+                marker="." if drawn else None,
+                markersize=3.0,
                 label=name,
             )
         axes.set_title(titles[case], fontsize=9)
@@ -335,9 +340,35 @@ def map_figure(
         rows, columns: their names.
         label: quantity.
     """
-    numbers = np.asarray(values, float)
     figure, grid = _figure(1, 1, 2.2 + 0.62 * len(columns), 1.6 + 0.36 * len(rows))
-    axes = grid[0, 0]
+    image = _map(grid[0, 0], values, rows, columns)
+    figure.colorbar(image, ax=grid[0, 0], label=label)
+    return figure
+
+
+@style.context(STYLE)
+def maps_figure(
+    panels: Mapping[str, ArrayLike], rows: Sequence[str], columns: Sequence[str], x_label: str
+) -> Figure:
+    """Maps of shares over the same rows and columns, side by side.
+
+    Args:
+        panels: [rows, columns] by title.
+        rows, columns: their names.
+        x_label: of the columns.
+    """
+    width = 2.4 + 0.5 * len(columns) * len(panels)
+    figure, grid = _figure(1, len(panels), width, 1.6 + 0.34 * len(rows))
+    for number, (axes, (title, values)) in enumerate(zip(grid[0], panels.items(), strict=True)):
+        image = _map(axes, values, rows if number == 0 else [""] * len(rows), columns)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel(x_label)
+    figure.colorbar(image, ax=list(grid[0]), label="share of traces", aspect=40)
+    return figure
+
+
+def _map(axes: Axes, values: ArrayLike, rows: Sequence[str], columns: Sequence[str]) -> Any:
+    numbers = np.asarray(values, float)
     axes.grid(visible=False)
     image = axes.imshow(numbers, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
     for (row, column), value in np.ndenumerate(numbers):
@@ -346,5 +377,4 @@ def map_figure(
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", size=8, color=colour)
     axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right")
     axes.set_yticks(range(len(rows)), rows)
-    figure.colorbar(image, ax=axes, label=label)
-    return figure
+    return image

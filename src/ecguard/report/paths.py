@@ -113,6 +113,11 @@ class Layout:
         """Folder a chapter writes to before its files are published."""
         return self.root / "build" / "report" / notebook.stem
 
+    @property
+    def parts(self) -> Path:
+        """Parts of long studies that are done, for a run that goes on."""
+        return self.root / "build" / "parts"
+
     def default_out_dir(self, chapter: str) -> Path:
         """Where a notebook writes when it is run on its own."""
         return self.root / "build" / chapter

@@ -21,6 +21,10 @@ class Profile:
         most_couples: of these cases.
         tempered_particles: of the exact engine.
         n_error_cases: traces on which the surrogate's error is measured for its likelihood.
+        n_design, n_calibration, n_test: clean cases of the guardrail's three sets.
+        n_faulty: design cases of each failure mode.
+        n_cell: test cases of each failure mode and severity.
+        n_control: test cases of the control for the simulator's path.
     """
 
     name: str
@@ -33,14 +37,54 @@ class Profile:
     most_couples: int
     tempered_particles: int
     n_error_cases: int
+    n_design: int
+    n_calibration: int
+    n_test: int
+    n_faulty: int
+    n_cell: int
+    n_control: int
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", 6, 300, 1024, 200, 24, "tone", 1, 512, 4096),
-        Profile("standard", 100, 1000, 1024, 2000, 120, " ".join(TASKS), 2, 2048, 16384),
-        Profile("full", 600, 3000, 4096, 10000, 500, " ".join(TASKS), 2, 2048, 16384),
+        Profile("smoke", 6, 300, 1024, 200, 24, "tone", 1, 512, 4096, 24, 48, 24, 3, 2, 24),
+        Profile(
+            "standard",
+            100,
+            1000,
+            1024,
+            2000,
+            120,
+            " ".join(TASKS),
+            2,
+            2048,
+            16384,
+            200,
+            300,
+            300,
+            32,
+            36,
+            200,
+        ),
+        Profile(
+            "full",
+            600,
+            3000,
+            4096,
+            10000,
+            500,
+            " ".join(TASKS),
+            2,
+            2048,
+            16384,
+            400,
+            1000,
+            600,
+            64,
+            72,
+            300,
+        ),
     )
 }
 

@@ -1,0 +1,276 @@
+"""Tables, figures and claims of the catalogue of failures."""
+
+from typing import Any
+
+import numpy as np
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ecguard.detection import LEVELS, MODES, DetectionResult, Part
+from ecguard.intervals import Interval
+from ecguard.posterior.unknowns import names
+from ecguard.report.chapter import Chapter
+from ecguard.report.claims import Claim
+from ecguard.report.failure_modes import table
+from ecguard.report.figures import grid_figure, maps_figure
+from ecguard.report.guardrail import everything, percent, titles
+from ecguard.stress import Biofouling
+
+MAP_FIGURE = "failure_absorption_map.png"
+CATALOGUE_FIGURE = "failure_catalogue.png"
+WORST_FIGURE = "failure_worst_detected.png"
+TYPICAL_FIGURE = "failure_typical.png"
+SILENT_FIGURE = "failure_most_convincing.png"
+SILENT_LIMIT = 0.10
+_LN_K0 = names(1).index("ln k0")
+_SHOWN_LEVEL = len(LEVELS) - 3
+
+
+def absorption_panel(result: DetectionResult) -> Figure:
+    """Power, coverage and silent failures of every mode and severity."""
+    cells = {
+        "flagged": result.power,
+        "truth in the joint 95 % region": result.coverage,
+        "silent failures: accepted and wrong": result.silent,
+    }
+    panels = {
+        name: np.array(
+            [[rate(result.cell(mode, k)).value for k in range(len(LEVELS))] for mode in MODES]
+        )
+        for name, rate in cells.items()
+    }
+    return maps_figure(panels, titles(), [f"{level:g}" for level in LEVELS], "severity")
+
+
+def mode_table(result: DetectionResult) -> Markdown:
+    """Of every mode: what full severity is, how much of it is seen, and what it does unseen."""
+    rows = []
+    top = len(LEVELS) - 1
+    for name, mode in MODES.items():
+        part = result.cell(name, top)
+        bias = np.median(result.bias(part), axis=0)
+        worst = int(np.argmax(np.abs(bias)))
+        limit = result.detection_limit(name)
+        blind = result.undetectable(name, SILENT_LIMIT)
+        rows.append(
+            [
+                mode.title,
+                f"{mode.full:g} {mode.unit}",
+                percent(result.power(part)),
+                f"{names(1)[worst]} {bias[worst]:+.1f}",
+                percent(result.coverage(part)),
+                percent(result.silent(part)),
+                "–" if limit is None else f"{mode.full * limit:.3g}",
+                " ".join(f"{level:g}" for level in np.array(LEVELS)[blind]) or "–",
+            ]
+        )
+    head = [
+        "failure",
+        "at severity 1",
+        "flagged",
+        "largest bias / prior std",
+        "truth in the region",
+        "silent failures",
+        "90 % flagged from",
+        "undetectable severities",
+    ]
+    return Markdown(table(head, rows))
+
+
+def source_table() -> Markdown:
+    """What every mode is in practice, and where its size comes from."""
+    rows = [[mode.title, mode.typical, mode.source] for mode in MODES.values()]
+    return Markdown(table(["failure", "met in practice", "source"], rows))
+
+
+def silent_table(result: DetectionResult) -> Markdown:
+    """Silent failures of every mode and severity, with their exact intervals."""
+    rows = [
+        [mode.title, *(percent(result.silent(result.cell(name, k))) for k in range(len(LEVELS)))]
+        for name, mode in MODES.items()
+    ]
+    return Markdown(table(["severity", *(f"{level:g}" for level in LEVELS)], rows))
+
+
+def catalogue_panel(result: DetectionResult) -> Figure:
+    """Of every mode a trace at high severity, what is predicted, and the verdict."""
+    time, current, mean, words = [], [], [], []
+    for name, mode in MODES.items():
+        part = result.cell(name, _SHOWN_LEVEL)
+        verdict = result.judge(part)
+        row = int(np.argsort(verdict.score)[len(part) // 2])
+        seen = result.bench.sets["test"].group.observation
+        case = part.case[row]
+        time.append(np.asarray(seen.time_s)[case])
+        current.append(np.where(np.asarray(seen.observed)[case], part.current[row], np.nan))
+        mean.append(part.predicted_mean[row])
+        wrong = "wrong" if part.wrong[row] else "right"
+        told = "flagged" if verdict.flagged[row] else "accepted"
+        words.append(f"{mode.title}\n{told}, p = {verdict.p_value[row]:.2f}; {wrong}")
+    curves = {"predicted": np.stack(mean), "observed": np.stack(current)}
+    return grid_figure(
+        np.stack(time), curves, words, "time / s", "current density / mA cm$^{-2}$",
+        columns=4, points=("observed",),
+    )  # fmt: skip
+
+
+def shown(result: DetectionResult, kind: str) -> tuple[tuple[NDArray[Any], ...], str]:
+    """Curves for `trace_figure` and a title: the worst detected, a typical or a silent failure.
+
+    The most convincing silent failure is the accepted trace of a fault whose score is highest
+    among those that put ln k0 farther off than a prior std, or off at all where none does.
+    """
+    part = everything(result)
+    verdict, error = result.judge(part), np.abs(result.bias(part)[:, _LN_K0])
+    faulty = part.severity > 0
+    if kind == "worst":
+        row = int(np.argmin(np.where(faulty, verdict.score, np.inf)))
+    elif kind == "typical":
+        rows = np.flatnonzero(faulty)
+        row = int(rows[np.argsort(verdict.score[rows], kind="stable")[len(rows) // 2]])
+    else:
+        silent = faulty & part.wrong & ~verdict.flagged
+        far = silent & (error > 1.0)
+        chosen = far if far.any() else silent if silent.any() else faulty
+        row = int(np.argmax(np.where(chosen, verdict.score, -np.inf)))
+    seen = result.bench.sets["test"].group.observation
+    case = part.case[row]
+    truth = result.bench.sets["test"].group.unknowns[case, _LN_K0]
+    mode = MODES[_mode_of(result, row)]
+    told = "flagged" if verdict.flagged[row] else "accepted"
+    title = (
+        f"{mode.title}, severity {part.severity[row]:g}: {told} (p = {verdict.p_value[row]:.2f}); "
+        f"ln k0 {part.mean[row, _LN_K0]:.1f} ({part.low[row, _LN_K0]:.1f} to "
+        f"{part.high[row, _LN_K0]:.1f}), truth {truth:.1f}"
+    )
+    curves = (
+        np.asarray(seen.time_s)[case], part.current[row], np.asarray(seen.observed)[case],
+        part.predicted_mean[row], part.predicted_std[row],
+    )  # fmt: skip
+    return curves, title
+
+
+def finding(result: DetectionResult) -> Markdown:
+    """What the map says, in words."""
+    top = len(LEVELS) - 1
+    power = {name: result.power(result.cell(name, top)).value for name in MODES}
+    silent = {name: result.silent(result.cell(name, top)).value for name in MODES}
+    seen = [MODES[name].title.lower() for name, value in power.items() if value >= 0.9]
+    worst = sorted(silent, key=lambda name: -silent[name])[:3]
+    biofouling = result.fouled
+    error = np.median(biofouling.mean[:, _LN_K0] - _truth(result, biofouling)[:, _LN_K0])
+    lines = [
+        f"At full severity {len(seen)} of {len(MODES)} failures are flagged in nine traces of ten "
+        f"or more{': ' + ', '.join(seen) if seen else ''}.",
+        "Most silent failures at full severity: "
+        + ", ".join(f"{MODES[name].title.lower()} ({silent[name]:.0%})" for name in worst)
+        + ".",
+        f"Static biofouling at a coverage of 0.78 moves ln k0 by {error:+.1f} in the median, and "
+        f"{percent(result.power(biofouling))} of the traces are flagged: a voltammogram of a "
+        "fouled electrode looks like one of a slower clean electrode.",
+    ]
+    return Markdown("\n\n".join(lines))
+
+
+def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
+    """Every promised number of the catalogue."""
+    cells = _cells(result)
+    silent = {key: result.silent(part) for key, part in cells.items()}
+    blind = {name: result.undetectable(name, SILENT_LIMIT) for name in MODES}
+    words = "; ".join(
+        f"{MODES[name].title.lower()} at {', '.join(f'{x:g}' for x in np.array(LEVELS)[own])}"
+        for name, own in blind.items()
+        if own.any()
+    )
+    reference = result.silent(result.fouled)
+    return (
+        chapter.claim(
+            "modes",
+            "Failure modes tried at eight severities or more.",
+            len(MODES),
+            bound={"op": ">=", "value": 14},
+            n=len(cells),
+        ),
+        chapter.claim(
+            "silent-table",
+            "Cells of the silent-failure table that have an interval.",
+            sum(bool(found.high > found.low) for found in silent.values()),
+            bound={"op": "==", "value": len(MODES) * len(LEVELS)},
+            n=len(cells),
+            figure=MAP_FIGURE,
+        ),
+        chapter.claim(
+            "criterion-2-silent-biofouling",
+            "Share of fouled traces (coverage 0.78) that are accepted with the truth outside the "
+            "joint 95 % region.",
+            reference.value,
+            bound={"on": "upper", "op": "<=", "value": SILENT_LIMIT},
+            interval=(reference.low, reference.high),
+            n=reference.n,
+            figure=MAP_FIGURE,
+        ),
+        chapter.claim(
+            "criterion-3-undetectable",
+            f"Modes and severities at which more than {SILENT_LIMIT:.0%} silent failures cannot be "
+            "excluded: undetectable by this protocol.",
+            int(sum(own.sum() for own in blind.values())),
+            bound={"op": "==", "value": 0},
+            n=len(cells),
+            note=f"Undetectable by this protocol: {words}." if words else "",
+            figure=MAP_FIGURE,
+        ),
+    )
+
+
+def payload(result: DetectionResult) -> dict[str, Any]:
+    """The absorption map: every mode and severity with exact intervals."""
+    rows = []
+    for (name, level), part in _cells(result).items():
+        rates = {"flagged": result.power, "covered": result.coverage, "silent": result.silent}
+        rows.append(
+            {
+                "mode": name,
+                "severity": LEVELS[level],
+                "magnitude": MODES[name].full * LEVELS[level],
+                "unit": MODES[name].unit,
+                "n": len(part),
+                "median_bias": np.median(result.bias(part), axis=0).round(6),
+                "undetectable": bool(result.undetectable(name, SILENT_LIMIT)[level]),
+                "few_effective_draws": float((part.effective < 50).mean()),
+            }
+            | {key: _limits(rate(part)) for key, rate in rates.items()}
+        )
+    return {
+        "parameters": list(names(1)),
+        "severities": list(LEVELS),
+        "cells": rows,
+        "modes": {
+            name: {"title": mode.title, "typical": mode.typical, "source": mode.source}
+            for name, mode in MODES.items()
+        },
+        "biofouling_at_reference": {
+            "flagged": _limits(result.power(result.fouled)),
+            "silent": _limits(result.silent(result.fouled)),
+        },
+    }
+
+
+def _limits(rate: Interval) -> dict[str, float]:
+    return {"value": rate.value, "low": rate.low, "high": rate.high}
+
+
+def _cells(result: DetectionResult) -> dict[tuple[str, int], Part]:
+    return {(name, k): result.cell(name, k) for name in MODES for k in range(len(LEVELS))}
+
+
+def _truth(result: DetectionResult, part: Part) -> NDArray[np.floating]:
+    return result.bench.sets["test"].group.unknowns[part.case]
+
+
+def _mode_of(result: DetectionResult, row: int) -> str:
+    """The mode of a row of `everything`; a clean one counts as biofouling of severity 0."""
+    row -= len(result.clean["test"])
+    if row < 0:
+        return Biofouling.name
+    return list(MODES)[row // (result.settings.n_cell * len(LEVELS))]

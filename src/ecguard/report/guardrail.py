@@ -1,0 +1,419 @@
+"""What the chapters on the guardrail and on the catalogue of failures share; tables, claims."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ecguard.case_sets import CaseSetSettings
+from ecguard.detection import (
+    MODES,
+    DetectionResult,
+    DetectionSettings,
+    Part,
+    run_detection,
+)
+from ecguard.files import sha256
+from ecguard.guardrail import certified_rank, flag_rate, reference_grid_search
+from ecguard.inputs import find_amortised_checkpoint
+from ecguard.intervals import Interval, auroc_interval, share
+from ecguard.posterior.amortised.artefacts import load_amortised
+from ecguard.report.chapter import Chapter
+from ecguard.report.claims import Claim
+from ecguard.report.failure_modes import table
+from ecguard.report.figures import groups_figure, lines_figure, map_figure
+from ecguard.report.paths import PACKAGE, Layout, find_root
+from ecguard.report.provenance import provenance
+from ecguard.report.runner import digest_of, files_under
+from ecguard.screening import DIAGNOSTICS
+from ecguard.stress import Biofouling
+
+COMBINED = "combined"
+SCORES_FIGURE = "guardrail_scores.png"
+ROC_FIGURE = "guardrail_roc.png"
+RISK_FIGURE = "guardrail_risk_coverage.png"
+ABLATION_FIGURE = "guardrail_ablation.png"
+GUARDRAIL_FILE = "guardrail.json"
+SIGNIFICANT = 0.01
+MOST_ALARMS = 7 / 300
+MOST_CONTROL_ALARMS = 11 / 200
+_REPETITIONS = 200
+
+
+def settings_of(chapter: Chapter) -> DetectionSettings:
+    """Settings of the study, from the parameters and the profile of the chapter."""
+    given, profile = chapter.parameters, chapter.profile
+    return DetectionSettings(
+        sets=CaseSetSettings(
+            n_design=profile.n_design,
+            n_calibration=given["n_calibration"],
+            n_test=profile.n_test,
+            task=given["task"],
+            seed=given["seed"],
+            noise_std=given["eval_noise_std"],
+        ),
+        n_faulty=profile.n_faulty,
+        n_cell=profile.n_cell,
+        n_control=profile.n_control,
+        alpha=given["alpha"],
+        delta=given["delta"],
+    )
+
+
+def study(chapter: Chapter) -> DetectionResult:
+    """Run the study; parts that an earlier run has finished are read from its files.
+
+    Raises:
+        InputError: a checkpoint cannot be used, or cases are too few for a certificate.
+    """
+    found = find_amortised_checkpoint(chapter.parameters["amortised_checkpoint"])
+    files = [path for path in files_under(PACKAGE) if path.parent.name != "report"]
+    digest = digest_of(files, PACKAGE) + (sha256(found.path) if found.path else "")
+    root = find_root()
+    folder = Layout(root).parts if root else None
+    return run_detection(settings_of(chapter), load_amortised(found.path), folder, digest)
+
+
+def sets_table(result: DetectionResult) -> Markdown:
+    """The three case sets, what each is for, and what the guardrail does to them."""
+    purpose = {
+        "design": "the combined score is learnt here",
+        "calibration": "the threshold is put here",
+        "test": "everything is reported here",
+    }
+    rows = [
+        [
+            name,
+            len(part),
+            purpose[name],
+            percent(result.power(part)),
+            percent(result.coverage(part)),
+        ]
+        for name, part in result.clean.items()
+    ]
+    head = ["set", "clean cases", "purpose", "flagged", "truth in the joint 95 % region"]
+    return Markdown(table(head, rows))
+
+
+def score_table(result: DetectionResult) -> Markdown:
+    """What the combined score makes of each diagnostic."""
+    score = result.guardrail.score
+    rows = [
+        [
+            name.replace("_", " "),
+            DIAGNOSTICS[name],
+            f"{centre:.2f}",
+            f"{scale:.2f}",
+            f"{weight:.2f}",
+        ]
+        for name, centre, scale, weight in zip(
+            score.names, score.centre, score.scale, score.weight, strict=True
+        )
+    ]
+    threshold = result.guardrail.threshold
+    head = ["diagnostic", "looks at", "clean median", "to the clean 95 % quantile", "weight"]
+    return Markdown(
+        f"{table(head, rows)}\nThe threshold is the {threshold.rank}-th lowest score of "
+        f"{threshold.n} clean calibration cases, {threshold.threshold:.3f}: at most "
+        f"{threshold.alpha:.0%} false alarms with a probability of {1 - threshold.delta:.0%}."
+    )
+
+
+def control_table(result: DetectionResult) -> Markdown:
+    """Simulator path by fouling: alarms of the guardrail and of the reference's rule."""
+    rows = [
+        [
+            name,
+            len(part),
+            percent(result.power(part)),
+            percent(flag_rate(result.reference_flags(part))),
+            f"{part.reliability_score.mean():.1f}",
+        ]
+        for name, part in _splits(result).items()
+    ]
+    head = ["traces", "cases", "guardrail", "reference's rule", "mean reliability score"]
+    return Markdown(table(head, rows))
+
+
+def confounded_words(result: DetectionResult) -> Markdown:
+    """How much of the reference's separation survives a control."""
+    shown = separation(result, result.confounded_fouled, result.clean["test"])
+    left = separation(result, result.confounded_fouled, result.confounded_control)
+    own = separation(result, result.fouled, result.control)
+    survives = max(left.value - 0.5, 0.0) / max(shown.value - 0.5, 1e-9)
+    return Markdown(
+        "Made as the reference makes them, fouled traces are told from clean ones with an AUROC "
+        f"of **{shown.value:.2f}** ({shown.low:.2f} to {shown.high:.2f}). Against controls that "
+        f"differ by the fouling alone it is **{left.value:.2f}** ({left.low:.2f} to "
+        f"{left.high:.2f}): of the distance from 0.5, {survives:.0%} survives. With one simulator "
+        f"for both it is {own.value:.2f} ({own.low:.2f} to {own.high:.2f})."
+    )
+
+
+def reference_table(result: DetectionResult) -> Markdown:
+    """The reference's rule in-sample and held-out, beside the guardrail."""
+    inside = result.reference
+    n = len(result.fouled)
+    clean, fouled = result.clean["test"].take(slice(n)), result.fouled.take(slice(n))
+    both = [clean, fouled]
+    again = reference_grid_search(
+        np.concatenate([part.reliability_score for part in both]),
+        np.concatenate([part.calibration_error for part in both]),
+        np.repeat([False, True], n),
+    )
+    held_out = (percent(flag_rate(result.reference_flags(part))) for part in (fouled, clean))
+    rows = [
+        ["reference's rule, fitted on these very cases", f"{again.tpr:.0%}", f"{again.fpr:.0%}"],
+        ["reference's rule, fitted on the design set", *held_out],
+        ["guardrail", *(percent(result.power(part)) for part in (fouled, clean))],
+    ]
+    text = (
+        f"On its own design cases the reference's rule claims {inside.tpr:.0%} at "
+        f"{inside.fpr:.0%} false alarms."
+    )
+    return Markdown(f"{table(['rule', 'fouled, flagged', 'clean, flagged'], rows)}\n{text}")
+
+
+def scores_panel(result: DetectionResult) -> Figure:
+    """Combined score of clean, control and fouled traces."""
+    groups = {name: result.judge(part).score for name, part in _splits(result).items()}
+    return groups_figure(groups, "combined score, log odds", result.guardrail.threshold.threshold)
+
+
+def roc_panel(result: DetectionResult) -> Figure:
+    """ROC curves: fouling, the simulator's path, and the reference's confounded pair."""
+    clean = result.clean["test"]
+    left, right = (
+        {
+            f"{name}, {separation(result, one, other).value:.2f}": roc(result, one, other)
+            for name, one, other in rows
+        }
+        for rows in (
+            (
+                ("fouled against control", result.fouled, result.control),
+                ("control against clean", result.control, clean),
+            ),
+            (
+                ("fouled against clean", result.confounded_fouled, clean),
+                ("fouled against its control",
+                 result.confounded_fouled, result.confounded_control),
+                ("control against clean", result.confounded_control, clean),
+            ),
+        )
+    )  # fmt: skip
+    rate = "false alarms"
+    return lines_figure(
+        [left, right], [rate, rate], ["alarms", "alarms"],
+        ["one simulator", "as the reference pairs them"],
+    )  # fmt: skip
+
+
+def risk_panel(result: DetectionResult) -> Figure:
+    """Share of wrong posteriors among the accepted ones, by the share that is accepted."""
+    part = everything(result)
+    scores = {
+        "combined score": result.judge(part).score,
+        "reliability score": part.reliability_score,
+        "best possible": -part.wrong.astype(float),
+    }
+    lines = {name: risk_coverage(score, part.wrong) for name, score in scores.items()}
+    return lines_figure([lines], ["share accepted"], ["share of the accepted that is wrong"])
+
+
+def ablation_panel(result: DetectionResult) -> Figure:
+    """Power of each diagnostic alone and of all combined, by mode, at one false-alarm rate."""
+    cells = np.array(
+        [
+            [*result.single_flags(part).mean(axis=0), result.judge(part).flagged.mean()]
+            for part in result.tested.values()
+        ]
+    )
+    columns = [*(name.replace("_", " ") for name in DIAGNOSTICS), COMBINED]
+    return map_figure(cells, titles(), columns, "share of the mode's traces flagged")
+
+
+def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
+    """Every promised number of the guardrail."""
+    settings, clean = result.settings, result.clean["test"]
+    kept = certificate(settings.sets.n_calibration, settings.alpha, settings.delta)
+    alarms, control = result.power(clean), result.power(result.control)
+    path = separation(result, result.control, clean)
+    power, coverage = result.power(result.fouled), result.coverage(clean)
+    better = {mode: result.beats(mode) < SIGNIFICANT for mode in MODES}
+    every = [mode for mode, found in better.items() if found.all()]
+    column = list(DIAGNOSTICS).index("unreliability")
+    reference = [mode for mode, found in better.items() if found[column]]
+    fouling = result.beats(Biofouling.name).max()
+
+    def rate(key: str, text: str, found: Interval, bound: dict[str, Any], note: str = "") -> Claim:
+        return chapter.claim(
+            key, text, found.value, bound=bound, interval=(found.low, found.high), n=found.n,
+            note=note, figure=ROC_FIGURE,
+        )  # fmt: skip
+
+    return (
+        rate(
+            "certificate",
+            f"Share of {_REPETITIONS} calibrations on simulated scores that keep the false-alarm "
+            f"rate at {settings.alpha:.0%} or below.",
+            kept,
+            {"on": "upper", "op": ">=", "value": 1 - settings.delta},
+        ),
+        rate(
+            "held-out-alarms",
+            "Share of clean test cases that the guardrail flags.",
+            alarms,
+            {"op": "<=", "value": MOST_ALARMS},
+        ),
+        rate(
+            "control-alarms",
+            "Share of clean traces through the path of the stress, fouling off, that it flags.",
+            control,
+            {"op": "<=", "value": MOST_CONTROL_ALARMS},
+        ),
+        rate(
+            "path-auroc",
+            "AUROC of the simulator's path alone: controls against clean traces.",
+            path,
+            {"on": "interval", "op": "contains", "value": 0.5},
+        ),
+        rate(
+            "joint-coverage",
+            "Share of clean test cases whose true parameters lie in the joint 95 % region.",
+            coverage,
+            {"on": "interval", "op": "contains", "value": 0.95},
+        ),
+        rate(
+            "criterion-2-one-voltammogram",
+            "Share of fouled test traces (coverage 0.78, one voltammogram) that it flags.",
+            power,
+            {"on": "lower", "op": ">=", "value": 0.90},
+            "One voltammogram does not show static fouling: it looks like a smaller k0.",
+        ),
+        chapter.claim(
+            "beats-singles",
+            "Modes on which the combined score flags more than every single diagnostic (sign "
+            f"test, p < {SIGNIFICANT}).",
+            len(every),
+            bound={"op": ">=", "value": 11},
+            n=len(MODES),
+            note=f"Biofouling is {'among' if Biofouling.name in every else 'not among'} them: p = "
+            f"{fouling:.2g} against the best single one.",
+            figure=ABLATION_FIGURE,
+        ),
+        chapter.claim(
+            "beats-reliability",
+            "Modes on which it flags more than the study's reliability score at the same "
+            f"certified rate (p < {SIGNIFICANT}).",
+            len(reference),
+            bound={"op": ">=", "value": 11},
+            n=len(MODES),
+            figure=ABLATION_FIGURE,
+        ),
+    )  # fmt: skip
+
+
+def save_guardrail(chapter: Chapter, result: DetectionResult) -> Markdown:
+    """Write the fitted guardrail beside the payload."""
+    record = provenance(chapter.seed, chapter.profile.name, chapter.started)
+    path = result.guardrail.save(chapter.out_dir / GUARDRAIL_FILE, record)
+    return Markdown(f"The fitted guardrail: `{path.name}`, {path.stat().st_size} bytes.")
+
+
+def payload(result: DetectionResult) -> dict[str, Any]:
+    """The record of the fit and of what was held out."""
+    return {
+        "settings": asdict(result.settings),
+        "case_sets": {name: cases.group.case.tolist() for name, cases in result.bench.sets.items()},
+        "diagnostics": list(DIAGNOSTICS),
+        "score": asdict(result.guardrail.score),
+        "threshold": asdict(result.guardrail.threshold),
+        "reference_rule": asdict(result.reference),
+        "splits": {
+            name: {
+                "score": result.judge(part).score.round(6),
+                "flagged": result.judge(part).flagged,
+                "wrong": part.wrong,
+                "diagnostics": part.diagnostics.round(6),
+            }
+            for name, part in {**result.clean, **_splits(result)}.items()
+        },
+        "ablation": {
+            mode: {
+                "single": result.single_flags(part).mean(axis=0),
+                COMBINED: float(result.judge(part).flagged.mean()),
+                "p_values": result.beats(mode),
+            }
+            for mode, part in result.tested.items()
+        },
+    }
+
+
+def titles() -> list[str]:
+    """Names of the failure modes, in plain words."""
+    return [mode.title for mode in MODES.values()]
+
+
+def everything(result: DetectionResult) -> Part:
+    """All test traces, clean ones and those of every mode and severity, as one part."""
+    parts = [result.clean["test"], *result.tested.values()]
+    names = vars(parts[0])
+    return Part(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in names})
+
+
+def separation(result: DetectionResult, faulty: Part, clean: Part) -> Interval:
+    """AUROC of the combined score with its bootstrap interval; case by case where paired."""
+    first, second = (-result.judge(part).score for part in (faulty, clean))
+    paired = len(first) == len(second) and bool((faulty.case == clean.case).all())
+    return auroc_interval(first, second, paired=paired)
+
+
+def roc(
+    result: DetectionResult, faulty: Part, clean: Part
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """False alarms and alarms at every threshold."""
+    first, second = (np.sort(-result.judge(part).score) for part in (faulty, clean))
+    at = np.concatenate([[np.inf], np.unique(np.concatenate([first, second]))[::-1]])
+
+    def above(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 1.0 - np.searchsorted(ordered, at, side="left") / len(ordered)
+
+    return above(second), above(first)
+
+
+def risk_coverage(
+    score: NDArray[np.floating], wrong: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Share accepted and share wrong among them, the highest scores accepted first."""
+    order = np.argsort(-np.asarray(score), kind="stable")
+    accepted = np.arange(1, len(order) + 1)
+    return accepted / len(order), np.cumsum(wrong[order]) / accepted
+
+
+def certificate(n: int, alpha: float, delta: float) -> Interval:
+    """Share of simulated calibrations whose threshold keeps its promise.
+
+    Scores of clean cases are uniform without loss of generality: the rate of a threshold is then
+    the threshold itself.
+    """
+    rank = certified_rank(n, alpha, delta)
+    lowest = np.sort(np.random.default_rng(0).random((_REPETITIONS, n)), axis=1)[:, rank - 1]
+    return share(int((lowest <= alpha).sum()), _REPETITIONS)
+
+
+def percent(rate: Interval) -> str:
+    """A share with its exact interval."""
+    return f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
+
+
+def _splits(result: DetectionResult) -> dict[str, Part]:
+    return {
+        "clean": result.clean["test"],
+        "control": result.control,
+        "fouled": result.fouled,
+        "reference_control": result.confounded_control,
+        "reference_fouled": result.confounded_fouled,
+    }
