@@ -1,5 +1,6 @@
 """Are the posteriors of clean cases calibrated? All engines on the same held-out cases."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,7 @@ N_RANKED = 199
 """Draws a rank is taken among: 95 % of a central interval is then exact."""
 PARAMETERS = names(MAX_COUPLES)
 _PREDICTED = 100
+_COMPILED = 2  # cases that are run first, so that compiling is not timed
 _UNIT_FACTORS = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
 
 
@@ -250,14 +252,14 @@ def run_calibration(settings: CleanSettings, engines: Engines) -> CalibrationRes
     corrected: dict[int, Inferred] = {}
     with tqdm(total=len(ORDER) * n, unit="posterior") as bar:
         for name in ORDER:
-            parts = []
+            parts, seconds = [], []
             for group in groups:
                 bar.set_postfix_str(f"{name}, {group.n_couples} couples")
+                engines.run(name, group.take(slice(_COMPILED)))
+                started = time.perf_counter()
                 parts.append(engines.run(name, group))
+                seconds.append((time.perf_counter() - started) / len(group))
                 bar.update(len(group))
-            seconds = [
-                engines.seconds(name, group.take(slice(engines.tempered.block))) for group in groups
-            ]
             found[name] = _gather(name, groups, parts, n, seconds)
             if name == CORRECTED:
                 corrected = dict(enumerate(parts))

@@ -45,6 +45,14 @@ class CaseSetSettings:
         for name in ("n_design", "n_calibration", "n_test"):
             if getattr(self, name) < 2:
                 raise InputError(name, getattr(self, name), "2 or more", "Ask for more cases.")
+        if not 0 < self.noise_std < np.inf:
+            raise InputError(
+                "noise_std", self.noise_std, "a finite number above 0, mA/cm^2", "Take 0.05."
+            )
+        if not 0 < self.keep_probability <= 1:
+            raise InputError(
+                "keep_probability", self.keep_probability, "above 0, at most 1", "Take 0.4."
+            )
         if self.task not in family.TASKS:
             raise InputError("task", self.task, f"one of {', '.join(family.TASKS)}", "Name one.")
 

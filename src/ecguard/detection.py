@@ -42,7 +42,8 @@ from ecguard.stress.mode import FailureMode
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0)
 """Severities at which every mode is tried."""
 
-REGION = 0.95
+OUTSIDE = 0.05
+"""Credibility below which the truth lies outside the joint 95 % region."""
 MODES: dict[str, FailureMode] = {mode.name: mode() for mode in ALL}
 _FAMILIAR = 2000  # clean traces, of no case set, that the summary space is learnt from
 
@@ -113,7 +114,7 @@ class Part:
     @property
     def wrong(self) -> NDArray[np.bool_]:
         """Whether the true parameters lie outside the joint 95 % region [n]."""
-        return self.credibility < 1.0 - REGION
+        return self.credibility < OUTSIDE
 
     def take(self, rows: slice | NDArray[Any]) -> "Part":
         """Some of the traces."""
@@ -151,8 +152,8 @@ class Bench:
         else:
             current = MODES[mode].observe(own.experiment, severity, own.group.current)
         path = self._file(name, current)
-        if path is not None and path.is_file():
-            return Part(**read_npz("part", path))
+        if path is not None and (kept := _kept(path)) is not None:
+            return kept
         found = self._screen(own, rows, severity, current)
         if path is not None:
             save_npz(path, vars(found))
@@ -200,6 +201,14 @@ class Bench:
             predicted_mean=found.predicted_mean,
             predicted_std=found.predicted_std,
         )
+
+
+def _kept(path: Path) -> Part | None:
+    """A part that is done, or None where its file is missing or damaged."""
+    try:
+        return Part(**read_npz("part", path))
+    except (InputError, TypeError):
+        return None
 
 
 CONFOUNDED = "confounded"

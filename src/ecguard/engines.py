@@ -1,6 +1,5 @@
 """Engines of inference, each from a group of cases to draws of their posteriors."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -85,12 +84,6 @@ class Engines:
             ),
         }
         return chosen[name]()
-
-    def seconds(self, name: str, group: Group) -> float:
-        """Wall time for each case of a group that is compiled already."""
-        started = time.perf_counter()
-        self.run(name, group)
-        return (time.perf_counter() - started) / len(group)
 
     def _surrogate_likelihood(self, group: Group, seen: Observation) -> Likelihood:
         return SurrogateLikelihood.of(self.surrogate, self.error, seen, group.task, group.stage)

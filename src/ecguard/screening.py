@@ -29,7 +29,9 @@ DIAGNOSTICS = {
 }
 """Names of the diagnostics and what they look at; large is suspect in all of them."""
 
-SCREENING = PopulationSettings(n_proposals=512, effective=200, most_rounds=12, n_draws=200, block=8)
+SCREENING = PopulationSettings(
+    n_proposals=1024, effective=400, most_rounds=12, n_draws=400, block=8
+)
 """Settings of the sampler where thousands of traces are screened."""
 
 _PREDICTED = 100
@@ -109,7 +111,7 @@ def screen(
         dg.sweep_asymmetry(residual, seen, np.asarray(observation.E_V)),
         dg.largest_residual(residual, seen),
         dg.leave_one_out_score(predicted, current, seen, noise),
-        -np.log10(found.efficiency),
+        -np.log10(np.maximum(found.efficiency, 1.0 / settings.n_proposals)),
         familiarity(summary) if familiarity else np.zeros(len(mean)),
         100.0 - case.reliability_score,
     )

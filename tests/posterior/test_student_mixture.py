@@ -96,13 +96,14 @@ def test_draws_follow_the_density_also_in_the_tails():
 
 
 def test_two_clusters_are_found_with_their_shares_and_widths():
+    """Widths come out too large rather than too small: part of the whole covariance is added."""
     found = fit(clusters()[0])
     first, second = np.argsort(found.mean[:, 0])
     np.testing.assert_allclose(found.mean[[first, second]], [[-3, 1], [3, -1]], atol=0.15)
     assert np.exp(found.log_share[first]) == pytest.approx(0.25, abs=0.03)
     width = np.sqrt(np.diagonal(found.root @ found.root.transpose(0, 2, 1), axis1=1, axis2=2))
-    assert width[first] == pytest.approx(0.3, abs=0.1)
-    assert width[second] == pytest.approx(0.6, abs=0.15)
+    assert ((width[first] > 0.25) & (width[first] < 0.6)).all()
+    assert ((width[second] > 0.45) & (width[second] < 0.7)).all()
 
 
 def test_a_fit_is_close_to_the_density_of_its_draws():
@@ -129,6 +130,13 @@ def test_weights_are_followed_whatever_their_constant(shift):
     alone = fit(places, np.where(first, shift, -1e30))
     drawn = alone.draw(np.random.default_rng(0), 1000)
     assert (np.abs(drawn - [-3, 1]) < 5).all(axis=1).mean() > 0.99
+
+
+def test_a_few_heavy_draws_count_as_often_as_they_weigh():
+    places, first = clusters(n=400, share=0.05)
+    log_weight = np.log(np.where(first, 0.9 / first.sum(), 0.1 / (~first).sum()))
+    found = fit(places, log_weight)
+    assert np.exp(found.log_share[found.mean[:, 0].argmin()]) == pytest.approx(0.9, abs=0.05)
 
 
 def test_shares_sum_to_one_and_components_are_at_most_what_is_asked():

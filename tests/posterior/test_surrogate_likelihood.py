@@ -16,6 +16,7 @@ from ecguard.chunk import Chunk
 from ecguard.errors import InputError
 from ecguard.posterior.exact import infer_exact
 from ecguard.posterior.likelihood import Observation
+from ecguard.posterior.population import PopulationSettings
 from ecguard.posterior.surrogate_error import (
     N_STEPS,
     SurrogateError,
@@ -224,10 +225,12 @@ def test_tempering_runs_on_it(surrogate: Surrogate, error: SurrogateError, chunk
     cases = held_out(chunk, 2, 1)
     settings = TemperedSettings(n_particles=64, chain_length=8, final_rounds=2, n_draws=64, block=2)
     likelihood = likelihood_of(surrogate, error, cases)
-    found = infer_exact(likelihood, 1, jax.random.split(jax.random.key(0), 2), settings)
+    few = PopulationSettings(n_proposals=64, effective=16, most_rounds=3, n_draws=64, block=2)
+    found = infer_exact(likelihood, 1, jax.random.split(jax.random.key(0), 2), settings, few)
     assert found.unknowns.shape == (2, 64, n_unknowns(1))
     assert np.isfinite(log_prior(found.unknowns, 1)).all()
     assert np.isfinite(found.log_evidence).all()
+    assert (found.effective >= 1).all()
     assert (found.rungs > 1).all()
     assert (found.acceptance > 0.02).all()
 

@@ -9,7 +9,7 @@ import pytest
 from ecguard.errors import InputError
 from ecguard.posterior.tempered import TemperedSettings, blocks, sample_tempered
 
-from linear import CASES, problem
+from .linear import CASES, problem
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +31,13 @@ def test_draws_have_the_closed_forms_moments(sampled):
 
 
 def test_a_planted_noise_shows_in_evidence_and_width(sampled):
+    """With three samples for four unknowns, the evidence hardly depends on a slightly wrong one."""
     _, evidence, _, std = sampled
-    path, *_ = problem(width=0.8)
+    path, *_ = problem(width=3.0)
     keys = jax.random.split(jax.random.key(1), CASES)
     found = sample_tempered(path, keys, TemperedSettings(2048, 32))
-    assert np.abs(found.log_evidence - evidence).max() > 0.2
-    assert (found.scores.std(axis=1) / std).mean() < 0.97
+    assert np.abs(found.log_evidence - evidence).max() > 0.5
+    assert (found.scores.std(axis=1) / std).mean() > 1.2
 
 
 def test_a_case_does_not_depend_on_its_block():

@@ -68,4 +68,6 @@ class Familiarity:
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> "Familiarity":
         """What `to_json` gave."""
-        return cls(np.array(saved["mean"]), np.array(saved["axes"]), float(saved["rest"]))
+        mean = np.array(saved["mean"], float)
+        axes = np.array(saved["axes"], float).reshape(-1, len(mean))
+        return cls(mean, axes, float(saved["rest"]))

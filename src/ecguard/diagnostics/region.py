@@ -5,8 +5,6 @@ from numpy.typing import ArrayLike
 
 from ecguard.diagnostics.arguments import Array, draws_and_truth
 
-_LEAST_WIDTH = 1e-12
-
 
 def region_credibility(draws: ArrayLike, truth: ArrayLike) -> Array:
     """Share of the draws that lie farther out than the truth, case by case.
@@ -26,7 +24,7 @@ def region_credibility(draws: ArrayLike, truth: ArrayLike) -> Array:
     """
     samples, true = draws_and_truth(draws, truth)
     low, middle, high = np.quantile(samples, [0.1587, 0.5, 0.8413], axis=1)
-    least = _LEAST_WIDTH + 1e-9 * np.abs(middle)
+    least = np.finfo(float).tiny + 1e-9 * np.abs(middle)
     below, above = np.maximum(middle - low, least), np.maximum(high - middle, least)
 
     def far_out(places: Array) -> Array:

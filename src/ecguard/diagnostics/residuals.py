@@ -75,9 +75,9 @@ def sweep_asymmetry(residual: ArrayLike, observed: ArrayLike, E_V: ArrayLike) ->
     potential = np.asarray(E_V, float)
     if potential.shape != z.shape or not np.isfinite(potential).all():
         raise InputError("E_V", potential.shape, f"finite, shape {z.shape}", "Pass the waveform.")
-    rising = np.gradient(potential, axis=1) > 0
+    slope = np.gradient(potential, axis=1)
     means, counts = [], []
-    for own in (mask & rising, mask & ~rising):
+    for own in (mask & (slope > 0), mask & (slope < 0)):
         counts.append(own.sum(axis=1))
         means.append(np.sum(z, axis=1, where=own) / np.maximum(counts[-1], 1))
     width = np.sqrt(sum(1.0 / np.maximum(count, 1) for count in counts))

@@ -168,13 +168,14 @@ def load_guardrail(path: Path | str) -> FittedGuardrail:
             calibration scores.
     """
     try:
-        saved = json.loads(Path(path).read_text(encoding="utf-8"))
+        saved = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse)
         version = saved["schema_version"]
         if version != SCHEMA_VERSION:
-            raise InputError(
-                "guardrail", f"schema {version}", f"schema {SCHEMA_VERSION}", "Fit it anew."
-            )
+            raise ValueError(f"schema {version}, not {SCHEMA_VERSION}")
         score = CombinedScore(**_tuples(saved["score"]))
+        lengths = {len(values) for values in vars(score).values() if isinstance(values, tuple)}
+        if lengths != {len(score.names)}:
+            raise ValueError("names, centre, scale and weight differ in length")
         found = FittedGuardrail(
             score,
             CertifiedThreshold(**saved["threshold"]),
@@ -182,20 +183,22 @@ def load_guardrail(path: Path | str) -> FittedGuardrail:
             Familiarity.from_json(saved["familiarity"]),
             ValidFor(**_tuples(saved["valid_for"])),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        threshold = found.threshold
+        again = CertifiedGuardrail(threshold.alpha, threshold.delta).fit(found.calibration_scores)
+        if again != threshold or list(found.calibration_scores) != sorted(found.calibration_scores):
+            raise ValueError(f"threshold {threshold.threshold} is not that of its sorted scores")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             "guardrail",
             str(path),
-            "a file that FittedGuardrail.save wrote",
-            f"Fit it anew: {error}",
+            f"a file that FittedGuardrail.save wrote ({error})",
+            "Fit it anew.",
         ) from error
-    threshold = found.threshold
-    again = CertifiedGuardrail(threshold.alpha, threshold.delta).fit(found.calibration_scores)
-    if again != threshold:
-        raise InputError(
-            "guardrail", threshold.threshold, f"{again.threshold}, of its scores", "Fit it anew."
-        )
     return found
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no number")
 
 
 def _tuples(saved: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ _FITTED = 800  # draws that a mixture is fitted to
 _STEPS = 8  # of expectation and maximisation
 _WIDTH = 0.5  # of a component that few draws support, as a share of the covariance of all
 _LEAST_VARIANCE = 1e-7
+_BROAD_SHARE, _BROAD = 0.1, 1.5**2  # of a component that covers all draws, and its scale
 
 Floats = NDArray[np.floating]
 
@@ -57,17 +58,19 @@ def fit_mixture(
     """Fit by expectation and maximisation (Peel and McLachlan 2000) to weighed draws.
 
     A component that few draws support takes half the covariance of all of them, so that no
-    mixture becomes a spike.
+    mixture becomes a spike. One more component covers all draws broadly: weights of draws in the
+    tails stay bounded (a defensive mixture, Hesterberg 1995).
 
     Args:
         rng: picks draws and first centres.
         places: [n, d].
         log_weight: [n].
-        components: at most.
+        components: at most, besides the broad one.
     """
     places, weight = _picked(rng, places, log_weight)
     d = places.shape[1]
-    away = places - weight @ places
+    centre = weight @ places
+    away = places - centre
     least = _LEAST_VARIANCE * np.eye(d)
     whole = (away * weight[:, None]).T @ away + least
     mean = places[_spread_out(rng, away, whole, weight, components)]
@@ -87,6 +90,9 @@ def fit_mixture(
         trust = (support / (support + d + 2))[:, None, None]
         scale = trust * scale + (1 - trust) * _WIDTH * whole + least
         share = total / total.sum()
+    share = np.append((1 - _BROAD_SHARE) * share, _BROAD_SHARE)
+    mean = np.concatenate([mean, centre[None]])
+    scale = np.concatenate([scale, _BROAD * whole[None]])
     return StudentMixture(np.log(share), mean, np.linalg.cholesky(scale))
 
 
@@ -109,5 +115,7 @@ def _spread_out(
     for _ in range(min(components, len(weight)) - 1):
         nearest = np.minimum(nearest, ((white - white[chosen[-1]]) ** 2).sum(axis=1))
         chance = nearest * weight
+        if not chance.sum() > 0:
+            break
         chosen.append(int(rng.choice(len(weight), p=chance / chance.sum())))
     return chosen

@@ -198,7 +198,11 @@ def lines_figure(
 
 @style.context(STYLE)
 def groups_figure(
-    groups: Mapping[str, ArrayLike], label: str, bound: float | None = None, log: bool = False
+    groups: Mapping[str, ArrayLike],
+    label: str,
+    bound: float | None = None,
+    log: bool = False,
+    bound_name: str = "bound",
 ) -> Figure:
     """Box and points of a number per group, such as the NRMSE per task.
 
@@ -207,6 +211,7 @@ def groups_figure(
         label: quantity and unit.
         bound: drawn as a dashed line when given.
         log: whether the axis is logarithmic.
+        bound_name: what the line is called.
     """
     figure, grid = _figure(1, 1, min(max(6.0, 1.5 * len(groups)), 9.0), 4.0)
     axes = grid[0, 0]
@@ -214,7 +219,7 @@ def groups_figure(
     if log:
         axes.set_yscale("log")
     if bound is not None:
-        axes.axhline(bound, color="black", linestyle="--", label=f"bound {bound:.3g}")
+        axes.axhline(bound, color="black", linestyle="--", label=f"{bound_name} {bound:.3g}")
         figure.legend(loc="outside upper right")
     return figure
 

@@ -70,7 +70,9 @@ def study(chapter: Chapter) -> DetectionResult:
         InputError: a checkpoint cannot be used, or cases are too few for a certificate.
     """
     found = find_amortised_checkpoint(chapter.parameters["amortised_checkpoint"])
-    files = [path for path in files_under(PACKAGE) if path.parent.name != "report"]
+    files = [
+        path for path in files_under(PACKAGE) if "report" not in path.relative_to(PACKAGE).parts
+    ]
     digest = digest_of(files, PACKAGE) + (sha256(found.path) if found.path else "")
     root = find_root()
     folder = Layout(root).parts if root else None
@@ -140,7 +142,8 @@ def control_table(result: DetectionResult) -> Markdown:
 
 def confounded_words(result: DetectionResult) -> Markdown:
     """How much of the reference's separation survives a control."""
-    shown = separation(result, result.confounded_fouled, result.clean["test"])
+    clean = result.clean["test"].take(slice(len(result.control)))
+    shown = separation(result, result.confounded_fouled, clean)
     left = separation(result, result.confounded_fouled, result.confounded_control)
     own = separation(result, result.fouled, result.control)
     survives = max(left.value - 0.5, 0.0) / max(shown.value - 0.5, 1e-9)
@@ -180,12 +183,13 @@ def reference_table(result: DetectionResult) -> Markdown:
 def scores_panel(result: DetectionResult) -> Figure:
     """Combined score of clean, control and fouled traces."""
     groups = {name: result.judge(part).score for name, part in _splits(result).items()}
-    return groups_figure(groups, "combined score, log odds", result.guardrail.threshold.threshold)
+    threshold = result.guardrail.threshold.threshold
+    return groups_figure(groups, "combined score, log odds", threshold, bound_name="threshold")
 
 
 def roc_panel(result: DetectionResult) -> Figure:
     """ROC curves: fouling, the simulator's path, and the reference's confounded pair."""
-    clean = result.clean["test"]
+    clean, same = result.clean["test"], slice(len(result.control))
     left, right = (
         {
             f"{name}, {separation(result, one, other).value:.2f}": roc(result, one, other)
@@ -194,13 +198,13 @@ def roc_panel(result: DetectionResult) -> Figure:
         for rows in (
             (
                 ("fouled against control", result.fouled, result.control),
-                ("control against clean", result.control, clean),
+                ("control against clean", result.control, clean.take(same)),
             ),
             (
-                ("fouled against clean", result.confounded_fouled, clean),
+                ("fouled against clean", result.confounded_fouled, clean.take(same)),
                 ("fouled against its control",
                  result.confounded_fouled, result.confounded_control),
-                ("control against clean", result.confounded_control, clean),
+                ("control against clean", result.confounded_control, clean.take(same)),
             ),
         )
     )  # fmt: skip
@@ -238,9 +242,10 @@ def ablation_panel(result: DetectionResult) -> Figure:
 def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
     """Every promised number of the guardrail."""
     settings, clean = result.settings, result.clean["test"]
+    rank, n = result.guardrail.threshold.rank, result.guardrail.threshold.n
     kept = certificate(settings.sets.n_calibration, settings.alpha, settings.delta)
     alarms, control = result.power(clean), result.power(result.control)
-    path = separation(result, result.control, clean)
+    path = separation(result, result.control, clean.take(slice(len(result.control))))
     power, coverage = result.power(result.fouled), result.coverage(clean)
     better = {mode: result.beats(mode) < SIGNIFICANT for mode in MODES}
     every = [mode for mode, found in better.items() if found.all()]
@@ -267,6 +272,8 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
             "Share of clean test cases that the guardrail flags.",
             alarms,
             {"op": "<=", "value": MOST_ALARMS},
+            f"A threshold at rank {rank} of {n} flags {rank / (n + 1):.1%} of clean cases on "
+            "average: the certificate keeps 5 %, not this bound.",
         ),
         rate(
             "control-alarms",

@@ -1,0 +1,259 @@
+"""Population Monte Carlo against closed forms, on one mode and on two."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ecguard.errors import InputError
+from ecguard.posterior.population import PopulationSettings, sample_population
+from ecguard.posterior.tempered import Particle, Path
+
+from .linear import CASES, NOISE, D, problem
+
+
+def keys(n=CASES, seed=1):
+    return jax.random.split(jax.random.key(seed), n)
+
+
+def off(found, closed):
+    """Largest error of evidence (nat), mean (std) and std (share)."""
+    _, evidence, mean, std = closed
+    return (
+        np.abs(found.log_evidence - evidence).max(),
+        np.abs((found.scores.mean(axis=1) - mean) / std).max(),
+        np.abs(found.scores.std(axis=1) / std - 1).max(),
+    )
+
+
+@pytest.fixture(scope="module")
+def closed():
+    return problem()
+
+
+@pytest.fixture(scope="module")
+def sampled(closed):
+    return sample_population(closed.path, keys())
+
+
+class TwoModes(Path):
+    """Scores N(0, 3^2); the likelihood has modes about -2 and 2 with shares `share` and the rest.
+
+    Where `spoilt`, the gain is NaN for scores above 4 and infinite below -4.
+    """
+
+    share: jax.Array
+    spoilt: bool = eqx.field(static=True, default=False)
+
+    def draw(self, key, n):
+        return 3.0 * jax.random.normal(key, (n, 2))
+
+    def weigh(self, scores):
+        base = jnp.sum(jax.scipy.stats.norm.logpdf(scores, 0.0, 3.0))
+        each = [jnp.sum(jax.scipy.stats.norm.logpdf(scores, at, 0.2)) for at in (-2.0, 2.0)]
+        target = jnp.logaddexp(jnp.log(self.share) + each[0], jnp.log1p(-self.share) + each[1])
+        gain = target - base
+        if self.spoilt:
+            gain = jnp.where(scores[0] > 4, jnp.nan, jnp.where(scores[0] < -4, jnp.inf, gain))
+        return Particle(scores, base, gain)
+
+    @property
+    def axes(self):
+        return TwoModes(0, self.spoilt)
+
+
+SHARES = np.array([0.5, 0.8, 0.03])
+
+
+def test_evidence_mean_and_std_are_those_of_the_closed_form(sampled, closed):
+    evidence, mean, std = off(sampled, closed)
+    assert evidence < 0.1
+    assert mean < 0.15
+    assert std < 0.12
+
+
+def test_what_comes_back_has_the_shape_and_numbers_that_are_asked(sampled):
+    settings = PopulationSettings()
+    assert sampled.scores.shape == (CASES, settings.n_draws, D)
+    assert sampled.scores.dtype == np.float32
+    assert (sampled.effective >= settings.effective).all()
+    assert (sampled.rounds < settings.most_rounds).all()
+    assert ((sampled.efficiency > 0) & (sampled.efficiency < 1)).all()
+
+
+@pytest.fixture(scope="module")
+def repeated(closed):
+    """The first case forty times, each with another key and few draws."""
+    first = eqx.tree_at(lambda p: p.seen, closed.path, jnp.repeat(closed.path.seen[:1], 40, axis=0))
+    settings = PopulationSettings(512, 400, n_draws=4000, block=40)
+    return sample_population(first, keys(40), settings)
+
+
+def test_means_scatter_as_the_effective_number_says(repeated, closed):
+    """By std / root(effective), or up to a third more: mixtures adapt to the draws they weigh."""
+    z = (repeated.scores.mean(axis=1) - closed.mean[0]) / closed.std
+    z *= np.sqrt(repeated.effective)[:, None]
+    assert 0.8 < np.sqrt(np.mean(z**2)) < 1.35
+    assert np.abs(np.mean(z, axis=0)).max() < 4 * 1.3 / np.sqrt(40)
+
+
+def test_evidence_has_no_bias(repeated, closed):
+    """Draws must not be weighed by mixtures that were fitted to them, which lie highest there."""
+    error = repeated.log_evidence - closed.evidence[0]
+    assert abs(error.mean()) < 4 * error.std() / np.sqrt(40) + 0.01
+
+
+def test_two_modes_keep_their_shares_and_widths():
+    path = TwoModes(jnp.asarray(SHARES))
+    found = sample_population(path, keys(3), PopulationSettings(n_draws=4000))
+    share = (found.scores[..., 0] < 0).mean(axis=1)
+    np.testing.assert_allclose(share, SHARES, atol=0.06)
+    np.testing.assert_allclose(found.log_evidence, 0, atol=0.1)
+    away = found.scores - 2 * np.sign(found.scores)
+    np.testing.assert_allclose(away.std(axis=(1, 2)), 0.2, atol=0.02)
+    np.testing.assert_allclose(away.mean(axis=(1, 2)), 0.0, atol=0.03)
+
+
+def test_gains_that_are_not_finite_weigh_nothing():
+    path = TwoModes(jnp.asarray(SHARES), spoilt=True)
+    found = sample_population(path, keys(3))
+    assert np.isfinite(found.scores).all()
+    assert (np.abs(found.scores[..., 0]) < 4).all()
+    np.testing.assert_allclose((found.scores[..., 0] < 0).mean(axis=1), SHARES, atol=0.08)
+    np.testing.assert_allclose(found.log_evidence, 0, atol=0.1)
+
+
+def test_a_case_does_not_depend_on_its_block(closed):
+    settings = PopulationSettings(512, 300, n_draws=64, block=4)
+    together = sample_population(closed.path, keys(), settings)
+    some = [5, 2]
+    part = eqx.tree_at(lambda p: p.seen, closed.path, closed.path.seen[np.array(some)])
+    alone = sample_population(part, keys()[np.array(some)], settings)
+    for name in ("log_evidence", "efficiency", "effective"):
+        np.testing.assert_allclose(getattr(alone, name), getattr(together, name)[some], rtol=1e-3)
+    np.testing.assert_array_equal(alone.rounds, together.rounds[some])
+    same = np.isclose(alone.scores, together.scores[some], atol=1e-3).all(axis=2)
+    assert same.mean() > 0.95
+
+
+def test_a_round_of_the_base_is_importance_sampling(closed):
+    settings = PopulationSettings(4096, most_rounds=1, n_draws=2000)
+    found = sample_population(closed.path, keys(), settings)
+    assert (found.rounds == 1).all()
+    np.testing.assert_allclose(found.effective, found.efficiency * 4096)
+    assert np.abs(found.log_evidence - closed.evidence).max() < 1.0
+
+    draw = jax.vmap(lambda path, key: path.draw(key, 4096), in_axes=(closed.path.axes, 0))
+    drawn = np.asarray(draw(closed.path, keys()), np.float64)
+    predicted = drawn @ np.asarray(closed.path.matrix, np.float64).T
+    square = ((np.asarray(closed.path.seen)[:, None] - predicted) ** 2).sum(axis=2)
+    weight = np.exp(-0.5 * square / NOISE**2)
+    effective = weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1)
+    np.testing.assert_allclose(found.effective, effective, rtol=1e-3)
+    evidence = np.log(weight.mean(axis=1)) - 3 * np.log(NOISE * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(found.log_evidence, evidence, atol=1e-3)
+    mean = (weight[..., None] * drawn).sum(axis=1) / weight.sum(axis=1)[:, None]
+    np.testing.assert_allclose(found.scores.mean(axis=1), mean, atol=0.02)
+
+
+@pytest.mark.parametrize("width", [0.05, 1.0, 8.0], ids=["too narrow", "right", "too wide"])
+def test_draws_to_start_from_need_not_have_the_posterior_s_width(closed, width):
+    rng = np.random.default_rng(0)
+    near = closed.mean[:, None] + width * closed.std * rng.standard_normal((CASES, 300, D))
+    found = sample_population(closed.path, keys(), start=near)
+    evidence, mean, std = off(found, closed)
+    assert evidence < 0.1
+    assert mean < 0.15
+    assert std < 0.12
+    assert (found.effective >= 1000).all()
+
+
+def test_draws_to_start_from_beside_the_posterior_lead_to_it(closed):
+    rng = np.random.default_rng(0)
+    near = closed.mean[:, None] + closed.std * (3 + 0.3 * rng.standard_normal((CASES, 300, D)))
+    evidence, mean, std = off(sample_population(closed.path, keys(), start=near), closed)
+    assert evidence < 0.1
+    assert mean < 0.15
+    assert std < 0.12
+
+
+def test_a_good_start_has_a_higher_efficiency_than_the_base(sampled, closed):
+    rng = np.random.default_rng(0)
+    near = closed.mean[:, None] + closed.std * rng.standard_normal((CASES, 300, D))
+    found = sample_population(closed.path, keys(), start=near)
+    assert (found.efficiency > sampled.efficiency).all()
+    assert (found.rounds <= sampled.rounds).all()
+
+
+def test_a_mode_that_no_draw_of_the_start_is_near_can_be_lost():
+    """Its limit, and the reason why the base should cover the posterior."""
+    near = np.full((1, 300, 2), -2.0) + 0.2 * np.random.default_rng(0).standard_normal((1, 300, 2))
+    path = TwoModes(jnp.asarray(SHARES[:1]))
+    found = sample_population(path, keys(1), start=near)
+    assert found.log_evidence[0] == pytest.approx(np.log(0.5), abs=0.1)
+    assert (found.scores[..., 0] < 0).all()
+
+
+def test_a_planted_noise_shows_in_evidence_and_width(closed):
+    """With three samples for four unknowns, the evidence hardly depends on a slightly wrong one."""
+    path, *_ = problem(width=3.0)
+    found = sample_population(path, keys())
+    assert np.abs(found.log_evidence - closed.evidence).max() > 0.3
+    assert (found.scores.std(axis=1) / closed.std).mean() > 1.2
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_forgetting_old_mixtures_keeps_the_posterior(closed, kept):
+    settings = PopulationSettings(512, 10**6, most_rounds=7, kept=kept, n_draws=1000)
+    found = sample_population(closed.path, keys(), settings)
+    evidence, mean, std = off(found, closed)
+    assert evidence < 0.2
+    assert mean < 0.35
+    assert std < 0.25
+    assert (found.effective <= (kept + 1) * 512).all()
+
+
+def test_too_few_effective_draws_are_reported_and_not_raised(closed):
+    settings = PopulationSettings(64, 10**6, most_rounds=2)
+    found = sample_population(closed.path, keys(), settings)
+    assert (found.rounds == 2).all()
+    assert (found.effective < 2 * 64).all()
+    assert np.isfinite(found.log_evidence).all()
+    assert np.isfinite(found.scores).all()
+
+
+def test_a_case_in_which_nothing_weighs_is_not_reported_as_done(closed):
+    nothing = eqx.tree_at(lambda p: p.seen, closed.path, closed.path.seen.at[1].set(jnp.nan))
+    found = sample_population(nothing, keys(), PopulationSettings(256, 100, most_rounds=4))
+    assert np.isfinite(found.scores).all()
+    assert (found.effective[1], found.efficiency[1]) == (0, 0)
+    assert (np.delete(found.effective, 1) > 100).all()
+
+
+def test_cases_that_are_done_rest_while_others_go_on():
+    path, *_ = problem(cases=2)
+    far = eqx.tree_at(lambda p: p.seen, path, path.seen.at[1].add(8.0))
+    found = sample_population(far, keys(2), PopulationSettings(block=2))
+    assert found.rounds[0] < found.rounds[1]
+    assert (found.effective >= 1000).all()
+
+
+def test_the_same_key_gives_the_same_draws_and_another_one_does_not(closed):
+    settings = PopulationSettings(256, 200, n_draws=50, most_rounds=4)
+    one, again, other = (
+        sample_population(closed.path, keys(seed=seed), settings) for seed in (1, 1, 2)
+    )
+    for left, right in zip(one, again, strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert (one.log_evidence != other.log_evidence).all()
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "many"])
+@pytest.mark.parametrize(
+    "name",
+    ["n_proposals", "effective", "most_rounds", "kept", "components", "n_draws", "block"],
+)
+def test_settings_out_of_range_are_refused(name, wrong):
+    with pytest.raises(InputError, match=name):
+        PopulationSettings(**{name: wrong})

@@ -1,0 +1,339 @@
+"""Tables, figures and claims of the chapter on the guardrail, on a planted result."""
+
+import json
+import re
+import time
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ecguard.detection import MODES
+from ecguard.guardrail import load_guardrail
+from ecguard.report import guardrail as gr
+from ecguard.report.chapter import Chapter
+from ecguard.report.payload import load_payload
+from ecguard.report.profiles import profile_named
+from ecguard.screening import DIAGNOSTICS
+from toy_detection import HARMLESS, INVISIBLE, SETTINGS, SINGLE, VISIBLE, result_of
+
+PARAMETERS = {
+    "n_calibration": 300,
+    "task": "cv",
+    "seed": 11,
+    "eval_noise_std": 0.05,
+    "alpha": 0.1,
+    "delta": 0.2,
+    "amortised_checkpoint": None,
+}
+
+
+@pytest.fixture(scope="module")
+def result():
+    return result_of()
+
+
+@pytest.fixture(scope="module")
+def alarmed():
+    """A guardrail that flags what the simulator's path does by itself."""
+    return result_of(path=3.0)
+
+
+@pytest.fixture(scope="module")
+def blind():
+    """Fouling that does not show, and a reference's path that does."""
+    return result_of(fouling=INVISIBLE)
+
+
+@pytest.fixture
+def chapter(tmp_path):
+    return Chapter(
+        name="guardrail",
+        parameters=PARAMETERS,
+        profile=profile_named("standard"),
+        seed=1,
+        out_dir=tmp_path,
+        started=time.perf_counter(),
+    )
+
+
+def claims_of(chapter, result):
+    return {c.id.removeprefix("guardrail."): c for c in gr.claims(chapter, result)}
+
+
+def row(markdown, name):
+    """Cells of the row of a table that begins with a name."""
+    (line,) = re.findall(rf"^\| {re.escape(name)} \|(.*)\|$", markdown.data, re.MULTILINE)
+    return [cell.strip() for cell in line.split("|")]
+
+
+def test_settings_come_from_parameters_and_profile(chapter):
+    found = gr.settings_of(chapter)
+    sets = found.sets
+    assert (sets.n_design, sets.n_calibration, sets.n_test) == (200, 300, 300)
+    assert (sets.task, sets.seed, sets.noise_std) == ("cv", 11, 0.05)
+    assert (found.n_faulty, found.n_cell, found.n_control) == (32, 36, 200)
+    assert (found.alpha, found.delta) == (0.1, 0.2)
+
+
+def test_parts_depend_on_the_code_but_not_on_the_report(chapter, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(gr, "run_detection", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(gr, "load_amortised", lambda path: ("loaded", path))
+    gr.study(chapter)
+    root, files = gr.find_root(), []
+    monkeypatch.setattr(gr, "digest_of", lambda paths, _: files.extend(paths) or "digest")
+    checkpoint = tmp_path / "density.eqx"
+    checkpoint.write_bytes(b"weights")
+    gr.study(replace(chapter, parameters=PARAMETERS | {"amortised_checkpoint": str(checkpoint)}))
+    (settings, loaded, folder, digest), (_, other, _, longer) = seen
+    assert settings == gr.settings_of(chapter)
+    assert loaded == ("loaded", None)
+    assert other == ("loaded", checkpoint)
+    assert folder.is_relative_to(root)
+    assert digest
+    assert longer == "digest" + gr.sha256(checkpoint)
+    names = {path.relative_to(gr.PACKAGE).as_posix() for path in files}
+    assert {"detection.py", "screening.py", "stress/biofouling.py"} <= names
+    assert not any(name.startswith("report/") for name in names)
+
+
+def test_sets_table_has_sizes_and_rates(result):
+    table = gr.sets_table(result)
+    for name, size in {"design": 160, "calibration": 300, "test": 320}.items():
+        cells = row(table, name)
+        assert cells[0] == str(size)
+        assert cells[3] == gr.percent(result.coverage(result.clean[name]))
+    assert row(table, "calibration")[2].startswith("3% (")
+    assert "95% (" in row(table, "test")[3]
+
+
+def test_score_table_names_every_diagnostic_and_the_threshold(result):
+    table = gr.score_table(result)
+    for name, weight in zip(DIAGNOSTICS, result.guardrail.score.weight, strict=True):
+        cells = row(table, name.replace("_", " "))
+        assert cells[0] == DIAGNOSTICS[name]
+        assert cells[3] == f"{weight:.2f}"
+    assert "10-th lowest score of 300" in table.data
+    assert f"{result.guardrail.threshold.threshold:.3f}" in table.data
+    assert "at most 5% false alarms with a probability of 90%" in table.data
+
+
+def test_control_table_shows_alarms_on_controls(result, alarmed):
+    table = gr.control_table(result)
+    assert row(table, "clean")[0] == "320"
+    assert row(table, "control")[0] == "200"
+    assert row(table, "control")[1] == gr.percent(result.power(result.control))
+    assert row(table, "fouled")[1].startswith("100% (")
+    assert row(table, "reference_control")[1] == row(table, "reference_fouled")[1]
+    assert float(row(table, "clean")[3]) == pytest.approx(90, abs=1)
+    assert row(gr.control_table(alarmed), "control")[1].startswith("100% (")
+
+
+def test_confounded_words_tell_how_much_survives(result, blind):
+    words = gr.confounded_words(blind).data
+    assert "AUROC of **1.00**" in words
+    assert "alone it is **0.50**" in words
+    assert "0% survives" in words
+    assert "one simulator for both it is 0.50" in words
+    kept = int(re.search(r"(\d+)% survives", gr.confounded_words(result).data)[1])
+    assert kept > 80
+
+
+def test_reference_table_tells_in_sample_from_held_out(result):
+    table = gr.reference_table(result)
+    inside = row(table, "reference's rule, fitted on these very cases")
+    assert inside == ["100%", "0%"]
+    clean, fouled = result.clean["test"].take(slice(200)), result.fouled
+    held_out = row(table, "reference's rule, fitted on the design set")
+    shares = [result.reference_flags(part).mean() for part in (fouled, clean)]
+    assert [cell.split(" (")[0] for cell in held_out] == [f"{x:.0%}" for x in shares]
+    assert row(table, "guardrail")[0].startswith("100% (")
+    assert f"claims {result.reference.tpr:.0%} at {result.reference.fpr:.0%}" in table.data
+
+
+def test_figures_show_what_they_say(result):
+    scores = gr.scores_panel(result).axes[0]
+    assert [label.get_text() for label in scores.get_xticklabels()][:3] == [
+        "clean",
+        "control",
+        "fouled",
+    ]
+    bounds = [line for line in scores.lines if line.get_label().startswith("bound")]
+    assert bounds[0].get_ydata()[0] == result.guardrail.threshold.threshold
+    left, right = gr.roc_panel(result).axes
+    assert "fouled against control, 1.00" in left.get_legend_handles_labels()[1]
+    assert len(right.lines) == 3
+    risk = gr.risk_panel(result).axes[0]
+    assert "best possible" in risk.get_legend_handles_labels()[1]
+
+
+def test_ablation_has_a_row_a_mode_and_a_column_a_diagnostic(result):
+    figure = gr.ablation_panel(result)
+    assert isinstance(figure, Figure)
+    axes = figure.axes[0]
+    cells = np.asarray(axes.images[0].get_array())
+    assert cells.shape == (len(MODES), len(DIAGNOSTICS) + 1)
+    assert [label.get_text() for label in axes.get_yticklabels()] == gr.titles()
+    assert axes.get_xticklabels()[-1].get_text() == gr.COMBINED
+    modes = list(MODES)
+    assert cells[modes.index(VISIBLE), -1] == result.power(result.tested[VISIBLE]).value
+    assert cells[modes.index(SINGLE), 4] == cells[modes.index(SINGLE)].max()
+    assert cells[modes.index(VISIBLE), -1] == cells[modes.index(VISIBLE)].max()
+
+
+def test_claims_hold_on_the_plan(chapter, result):
+    found = claims_of(chapter, result)
+    assert len(found) == len(gr.claims(chapter, result))
+    assert all(c.passed for c in found.values())
+    assert found["certificate"].n == 200
+    assert found["held-out-alarms"].n == 320
+    assert found["held-out-alarms"].value == result.power(result.clean["test"]).value
+    assert found["control-alarms"].n == 200
+    assert found["joint-coverage"].value == 0.95
+    assert found["criterion-2-one-voltammogram"].value == 1.0
+    # All but the two that do not show and the one that a single diagnostic sees.
+    assert found["beats-singles"].value == len(MODES) - 3
+    assert found["beats-reliability"].value == len(MODES) - 2
+    assert "Biofouling is among them" in found["beats-singles"].note
+    assert found["beats-singles"].n == len(MODES)
+
+
+def test_a_guardrail_that_flags_controls_fails(chapter, alarmed):
+    found = claims_of(chapter, alarmed)
+    assert not found["control-alarms"].passed
+    assert not found["path-auroc"].passed
+    assert found["control-alarms"].value > 0.9
+    assert found["path-auroc"].value > 0.95
+    assert found["held-out-alarms"].passed
+
+
+def test_fouling_that_does_not_show_fails_criterion_two(chapter, blind):
+    found = claims_of(chapter, blind)
+    assert not found["criterion-2-one-voltammogram"].passed
+    assert found["criterion-2-one-voltammogram"].value < 0.1
+    assert found["path-auroc"].passed
+    assert "Biofouling is not among them" in found["beats-singles"].note
+    assert found["beats-singles"].value == len(MODES) - 4
+
+
+def test_posteriors_too_narrow_fail_their_claim(chapter, result):
+    clean = result.clean["test"]
+    wrong = replace(clean, credibility=np.where(np.arange(len(clean)) % 5, 0.5, 0.0))
+    found = claims_of(chapter, replace(result, clean=result.clean | {"test": wrong}))
+    assert not found["joint-coverage"].passed
+    assert found["joint-coverage"].value == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("n", "alpha", "delta"), [(100, 0.05, 0.1), (300, 0.05, 0.1), (60, 0.2, 0.05)]
+)
+def test_certificate_holds(n, alpha, delta):
+    found = gr.certificate(n, alpha, delta)
+    assert found.n == 200
+    assert found.high >= 1 - delta
+    assert found.value > 1 - delta - 0.05
+
+
+def test_certificate_fails_for_a_wrong_rank(chapter, result, monkeypatch):
+    """The plain quantile has rank alpha (n + 1)."""
+    monkeypatch.setattr(gr, "certified_rank", lambda n, alpha, delta: round(alpha * (n + 1)))  # noqa: ARG005
+    found = gr.certificate(300, 0.05, 0.1)
+    assert found.high < 0.9
+    assert not claims_of(chapter, result)["certificate"].passed
+
+
+def test_roc_runs_from_none_to_all(result):
+    for faulty, clean in (
+        (result.fouled, result.control),
+        (result.control, result.clean["test"]),
+        (result.tested[VISIBLE], result.clean["test"]),
+    ):
+        false_alarms, alarms = gr.roc(result, faulty, clean)
+        assert (false_alarms[0], alarms[0]) == (0.0, 0.0)
+        assert (false_alarms[-1], alarms[-1]) == (1.0, 1.0)
+        assert (np.diff(false_alarms) >= 0).all()
+        assert (np.diff(alarms) >= 0).all()
+        area = np.trapezoid(alarms, false_alarms)
+        assert area == pytest.approx(gr.separation(result, faulty, clean).value)
+
+
+def test_separation_pairs_the_same_cases(result):
+    paired = gr.separation(result, result.fouled, result.control)
+    same = gr.separation(result, result.control, result.control)
+    assert paired.value == pytest.approx(1.0, abs=0.01)
+    assert (same.low, same.value, same.high) == (0.5, 0.5, 0.5)
+    other = gr.separation(result, result.control, result.clean["test"])
+    assert other.low < 0.5 < other.high
+
+
+def test_best_possible_order_has_the_lowest_risk(result):
+    part = gr.everything(result)
+    share, best = gr.risk_coverage(-part.wrong.astype(float), part.wrong)
+    scores = {
+        "combined": result.judge(part).score,
+        "reliability": part.reliability_score,
+        "chance": np.random.default_rng(0).random(len(part)),
+        "worst": part.wrong.astype(float),
+    }
+    for name, score in scores.items():
+        own, risk = gr.risk_coverage(score, part.wrong)
+        np.testing.assert_array_equal(own, share)
+        assert (risk >= best - 1e-12).all(), name
+        assert risk[-1] == best[-1] == pytest.approx(part.wrong.mean())
+    assert share[-1] == 1.0
+    assert best[0] == 0.0
+    right = int((~part.wrong).sum())
+    assert best[right - 1] == 0.0
+    assert best[right] > 0.0
+    assert gr.risk_coverage(scores["combined"], part.wrong)[1].mean() < 0.7 * part.wrong.mean()
+
+
+def test_risk_by_hand():
+    share, risk = gr.risk_coverage(
+        np.array([1.0, 3.0, 2.0, 0.0]), np.array([True, False, True, False])
+    )
+    np.testing.assert_allclose(share, [0.25, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(risk, [0.0, 1 / 2, 2 / 3, 1 / 2])
+
+
+def test_everything_is_clean_and_faulty_in_their_order(result):
+    part = gr.everything(result)
+    assert len(part) == 320 * (1 + len(MODES))
+    assert (part.severity[:320] == 0).all()
+    place = 320 * (1 + list(MODES).index(HARMLESS))
+    np.testing.assert_array_equal(
+        part.diagnostics[place : place + 320], result.tested[HARMLESS].diagnostics
+    )
+
+
+def test_guardrail_is_saved_with_its_provenance(chapter, result):
+    words = gr.save_guardrail(chapter, result).data
+    path = chapter.out_dir / gr.GUARDRAIL_FILE
+    assert f"{path.stat().st_size} bytes" in words
+    verdict = load_guardrail(path).judge(result.fouled.diagnostics)
+    np.testing.assert_array_equal(verdict.flagged, result.judge(result.fouled).flagged)
+    assert json.loads(path.read_text())["provenance"]["seed"] == 1
+
+
+def test_payload_fits_the_schema(chapter, result):
+    claims = gr.claims(chapter, result)
+    chapter.save("guardrail_report.json", gr.payload(result), claims)
+    saved = load_payload(chapter.out_dir / "guardrail_report.json")
+    assert len(saved["claims"]) == len(claims)
+    cases = saved["case_sets"]
+    assert {name: len(own) for name, own in cases.items()} == {
+        "design": 160,
+        "calibration": 300,
+        "test": 320,
+    }
+    assert len(set(chain.from_iterable(cases.values()))) == 780
+    assert saved["threshold"]["rank"] == 10
+    assert saved["diagnostics"] == list(DIAGNOSTICS)
+    assert list(saved["ablation"]) == list(MODES)
+    splits = saved["splits"]
+    assert set(splits) >= {"design", "calibration", "test", "clean", "control", "fouled"}
+    assert np.mean(splits["fouled"]["flagged"]) == 1.0
+    assert len(splits["control"]["diagnostics"]) == SETTINGS.n_control

@@ -1,0 +1,374 @@
+"""What is caught, what is missed, and parts that are kept: on a planted result and a real one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecguard import detection
+from ecguard.case_sets import CaseSetSettings
+from ecguard.detection import (
+    LEVELS,
+    DetectionResult,
+    DetectionSettings,
+    Part,
+    confounded,
+    run_detection,
+)
+from ecguard.errors import InputError
+from ecguard.posterior.amortised.artefacts import load_amortised
+from ecguard.screening import DIAGNOSTICS
+from ecguard.stress import Biofouling, MainsHum
+from toy_detection import (
+    HARMLESS,
+    INVISIBLE,
+    LN_K0,
+    N_CELL,
+    SETTINGS,
+    SINGLE,
+    VISIBLE,
+    case_sets,
+    result_of,
+)
+
+N_LEVELS = len(LEVELS)
+
+
+@pytest.fixture(scope="module")
+def toy() -> DetectionResult:
+    return result_of()
+
+
+def powers(result: DetectionResult, mode: str) -> np.ndarray:
+    return np.array([result.power(result.cell(mode, k)).value for k in range(N_LEVELS)])
+
+
+def with_cells(result: DetectionResult, mode: str, shifts: list[float]) -> DetectionResult:
+    """The result with diagnostics of a mode far off in the cells whose shift is not 0."""
+    part = result.tested[mode]
+    away = np.repeat(shifts, N_CELL)[:, None]
+    clean = result.clean["test"].diagnostics[part.case]
+    changed = replace(part, diagnostics=clean + away)
+    return replace(result, tested=result.tested | {mode: changed})
+
+
+# Planted
+
+
+def test_cells_are_the_traces_of_one_severity(toy: DetectionResult) -> None:
+    for level, severity in enumerate(LEVELS):
+        cell = toy.cell(VISIBLE, level)
+        assert len(cell) == N_CELL
+        assert set(cell.severity) == {severity}
+        np.testing.assert_array_equal(cell.case, level * N_CELL + np.arange(N_CELL))
+
+
+def test_power_rises_with_the_severity_of_what_shows(toy: DetectionResult) -> None:
+    found = powers(toy, VISIBLE)
+    assert (np.diff(found) >= -0.05).all()
+    assert found[0] < 0.2
+    assert found[-1] > 0.95
+
+
+def test_power_of_what_does_not_show_is_the_false_alarm_rate(toy: DetectionResult) -> None:
+    for mode in (INVISIBLE, HARMLESS):
+        assert toy.power(toy.tested[mode]).value < 0.08
+    assert toy.power(toy.clean["test"]).low < 0.05
+
+
+def test_what_does_not_show_and_is_wrong_is_silent(toy: DetectionResult) -> None:
+    cell = toy.cell(INVISIBLE, N_LEVELS - 1)
+    assert cell.wrong.all()
+    assert toy.coverage(cell).value == 0.0
+    assert toy.silent(cell).value == pytest.approx(1 - toy.power(cell).value)
+    assert toy.silent(cell).value > 0.8
+    assert toy.silent(toy.cell(HARMLESS, N_LEVELS - 1)).value == 0.0
+    assert toy.silent(toy.cell(VISIBLE, N_LEVELS - 1)).value == 0.0
+
+
+@pytest.mark.parametrize("mode", [VISIBLE, SINGLE, INVISIBLE, HARMLESS])
+def test_silent_caught_and_right_add_up(toy: DetectionResult, mode: str) -> None:
+    for level in range(N_LEVELS):
+        cell = toy.cell(mode, level)
+        caught = (toy.judge(cell).flagged & cell.wrong).mean()
+        total = toy.silent(cell).value + caught + toy.coverage(cell).value
+        assert total == pytest.approx(1.0)
+
+
+def test_rates_are_intervals_over_their_traces(toy: DetectionResult) -> None:
+    cell = toy.cell(SINGLE, 4)
+    for rate in (toy.power, toy.coverage, toy.silent):
+        found = rate(cell)
+        assert found.n == N_CELL
+        assert found.low <= found.value <= found.high
+
+
+def test_undetectable_is_what_may_be_silent(toy: DetectionResult) -> None:
+    severe = np.array(LEVELS) >= 0.2
+    np.testing.assert_array_equal(toy.undetectable(INVISIBLE), severe)
+    assert not toy.undetectable(VISIBLE).any()
+    assert not toy.undetectable(HARMLESS).any()
+
+
+def test_too_few_cases_exclude_nothing(toy: DetectionResult) -> None:
+    """None of 20 silent leaves 17 % possible; a limit above that is excluded all the same."""
+    few = replace(toy, settings=replace(SETTINGS, n_cell=20))
+    few = replace(few, tested={HARMLESS: toy.tested[HARMLESS].take(slice(8 * 20))})
+    assert few.undetectable(HARMLESS).all()
+    assert not few.undetectable(HARMLESS, limit=0.2).any()
+
+
+def test_truth_on_the_edge_of_the_region_lies_in_it(toy: DetectionResult) -> None:
+    """A credibility of 0.05 is inside, as `region_credibility` has it; 200 draws hit it often."""
+    edge = np.array([0.045, 0.05, 0.055])
+    part = replace(toy.control.take(slice(3)), credibility=edge)
+    assert part.wrong.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("shifts", "limit"),
+    [
+        ([9] * 8, LEVELS[0]),
+        ([0] * 8, None),
+        ([0, 0, 0, 9, 9, 9, 9, 9], LEVELS[3]),
+        ([0, 9, 9, 0, 9, 0, 9, 9], LEVELS[6]),
+        ([9, 9, 9, 9, 9, 9, 9, 0], None),
+        ([0, 0, 0, 0, 0, 0, 0, 9], LEVELS[7]),
+    ],
+)
+def test_limit_is_the_severity_from_which_on_all_is_seen(
+    toy: DetectionResult, shifts: list[float], limit: float | None
+) -> None:
+    assert with_cells(toy, VISIBLE, shifts).detection_limit(VISIBLE) == limit
+
+
+def test_limit_depends_on_the_power_asked_for(toy: DetectionResult) -> None:
+    found = powers(toy, VISIBLE)
+    limit = toy.detection_limit(VISIBLE, 0.5)
+    assert limit == LEVELS[np.flatnonzero(found < 0.5)[-1] + 1]
+    assert limit <= toy.detection_limit(VISIBLE)
+
+
+def test_combined_score_beats_singles_where_all_see_a_little(toy: DetectionResult) -> None:
+    assert toy.beats(VISIBLE).shape == (len(DIAGNOSTICS),)
+    assert toy.beats(VISIBLE).max() < 1e-6
+    assert toy.beats(HARMLESS).max() > 0.01
+
+
+def test_a_single_diagnostic_beats_it_where_it_alone_sees(toy: DetectionResult) -> None:
+    found = toy.beats(SINGLE)
+    assert np.argmax(found) == 4
+    assert found[4] > 0.99
+    assert np.delete(found, 4).max() < 1e-3
+
+
+def test_singles_are_certified_as_the_guardrail_is(toy: DetectionResult) -> None:
+    rank = toy.guardrail.threshold.rank
+    alarms = toy.single_flags(toy.clean["calibration"])
+    assert alarms.shape == (SETTINGS.sets.n_calibration, len(DIAGNOSTICS))
+    np.testing.assert_array_equal(alarms.sum(axis=0), rank - 1)
+    assert toy.single_flags(toy.cell(SINGLE, N_LEVELS - 1))[:, 4].mean() > 0.9
+
+
+def test_bias_is_in_units_of_the_prior(toy: DetectionResult) -> None:
+    bias = toy.bias(toy.cell(INVISIBLE, N_LEVELS - 1))
+    np.testing.assert_allclose(bias[:, LN_K0], -2.0, atol=1e-5)
+    np.testing.assert_allclose(np.delete(bias, LN_K0, axis=1), 0.0, atol=1e-5)
+
+
+def test_reference_rule_reads_score_and_calibration_error(toy: DetectionResult) -> None:
+    part = replace(
+        toy.control.take(slice(3)),
+        reliability_score=np.array([99.0, 0.0, 99.0]),
+        calibration_error=np.array([0.0, 0.0, 0.9]),
+    )
+    assert toy.reference_flags(part).tolist() == [False, True, True]
+
+
+def test_take_takes_the_same_rows_of_everything(toy: DetectionResult) -> None:
+    rows = np.array([5, 1])
+    some = toy.control.take(rows)
+    for name, values in vars(some).items():
+        np.testing.assert_array_equal(values, getattr(toy.control, name)[rows])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"n_faulty": 161}, {"n_cell": 41}, {"n_control": 321}, {"n_cell": 0}], ids=str
+)
+def test_more_than_the_sets_hold_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(InputError) as raised:
+        replace(SETTINGS, **wrong)
+    assert raised.value.name == next(iter(wrong))
+
+
+def test_confounded_traces_differ_from_the_clean_by_more_than_fouling() -> None:
+    cases = case_sets()["test"].take(np.arange(4))
+    control = confounded(cases, np.zeros(4))
+    own = np.asarray(cases.group.observation.current)
+    assert np.abs(control - own).max() > 10 * 0.05
+    amplitude = np.std(control - cases.experiment.measure(np.zeros(own.shape)), axis=1)
+    assert (amplitude < 0.05 * own.std(axis=1)).any()
+    assert np.abs(control - confounded(cases, np.ones(4))).max() > 0
+
+
+# Real and small
+
+TINY = DetectionSettings(
+    sets=CaseSetSettings(n_design=8, n_calibration=46, n_test=8, task="tone", seed=71),
+    n_faulty=1,
+    n_cell=1,
+    n_control=8,
+)
+TWO = {mode.name: mode() for mode in (Biofouling, MainsHum)}
+N_PARTS = 3 + 4 + 2 * len(TWO)
+
+
+def run(folder: Path | None, digest: str = "code") -> DetectionResult:
+    return run_detection(TINY, load_amortised(), folder, digest)
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[None]:
+    """Two modes, and a summary space from few traces."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detection, "MODES", TWO)
+        patch.setattr(detection, "_FAMILIAR", 120)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("parts")
+
+
+@pytest.fixture(scope="module")
+def real(small: None, folder: Path) -> DetectionResult:  # noqa: ARG001
+    return run(folder)
+
+
+@pytest.fixture
+def screened(monkeypatch: pytest.MonkeyPatch, small: None) -> list[int]:  # noqa: ARG001
+    """Numbers of the traces that are screened, call by call."""
+    sizes: list[int] = []
+    screen = detection.screen
+
+    def listen(*arguments):
+        sizes.append(len(arguments[3]))
+        return screen(*arguments)
+
+    monkeypatch.setattr(detection, "screen", listen)
+    return sizes
+
+
+def parts_of(result: DetectionResult) -> dict[str, Part]:
+    named = {
+        name: getattr(result, name)
+        for name in ("control", "fouled", "confounded_control", "confounded_fouled")
+    }
+    return named | {
+        f"{group} {name}": part
+        for group in ("clean", "faulty", "tested")
+        for name, part in getattr(result, group).items()
+    }
+
+
+def assert_equal(first: DetectionResult, second: DetectionResult) -> None:
+    assert first.guardrail.score == second.guardrail.score
+    assert first.guardrail.threshold == second.guardrail.threshold
+    assert first.guardrail.calibration_scores == second.guardrail.calibration_scores
+    assert first.reference == second.reference
+    others = parts_of(second)
+    for key, part in parts_of(first).items():
+        for name, values in vars(part).items():
+            np.testing.assert_array_equal(values, getattr(others[key], name), err_msg=key)
+
+
+@pytest.mark.slow
+def test_real_run_has_all_its_parts(real: DetectionResult, folder: Path) -> None:
+    assert len(list(folder.iterdir())) == N_PARTS
+    assert list(real.tested) == list(real.faulty) == list(TWO)
+    for part in parts_of(real).values():
+        for name, values in vars(part).items():
+            assert np.isfinite(values).all(), name
+        assert ((part.low <= part.mean) & (part.mean <= part.high)).all()
+        assert ((part.credibility >= 0) & (part.credibility <= 1)).all()
+    assert real.tested[MainsHum.name].severity.tolist() == list(LEVELS)
+    assert real.clean["calibration"].wrong.mean() < 0.25
+
+
+@pytest.mark.slow
+def test_control_is_the_clean_trace_by_another_path(real: DetectionResult) -> None:
+    clean = real.clean["test"]
+    largest = np.abs(clean.current).max(axis=1, keepdims=True)
+    assert (np.abs(real.control.current - clean.current) <= 1e-3 * largest).all()
+    assert np.abs(real.fouled.current - clean.current).max() > 0.05
+    assert np.abs(real.confounded_control.current - clean.current).max() > 0.5
+
+
+@pytest.mark.slow
+def test_guardrail_is_valid_for_its_own_calibration_traces(real: DetectionResult) -> None:
+    seen = real.bench.sets["calibration"].group.observation
+    given = (seen.time_s, seen.E_V, seen.observed, seen.noise_std)
+    real.guardrail.valid_for.check("tone", 1, *given)
+    for wrong in (("cv", 1), ("tone", 2)):
+        with pytest.raises(InputError, match="as calibrated"):
+            real.guardrail.valid_for.check(*wrong, *given)
+
+
+@pytest.mark.slow
+def test_second_run_reads_the_parts(
+    real: DetectionResult, folder: Path, screened: list[int]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert_equal(run(folder), real)
+    assert screened == []
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_only_a_part_that_is_gone_runs_again(
+    real: DetectionResult, folder: Path, screened: list[int]
+) -> None:
+    (gone,) = folder.glob(f"test-{MainsHum.name}-*.npz")
+    gone.unlink()
+    assert_equal(run(folder), real)
+    assert screened == [len(LEVELS)]
+    assert gone.is_file()
+
+
+@pytest.mark.slow
+def test_parts_of_other_code_are_not_used(
+    real: DetectionResult,  # noqa: ARG001
+    folder: Path,
+    small: None,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*arguments):
+        raise RuntimeError(f"{len(arguments[3])} traces")
+
+    monkeypatch.setattr(detection, "screen", never)
+    with pytest.raises(RuntimeError, match="8 traces"):
+        run(folder, "other code")
+    with pytest.raises(RuntimeError, match="8 traces"):
+        run(None)
+    assert len(list(folder.iterdir())) == N_PARTS
+
+
+@pytest.mark.slow
+def test_a_truncated_part_is_refused_by_its_name(
+    real: DetectionResult,  # noqa: ARG001
+    folder: Path,
+    screened: list[int],
+) -> None:
+    (short,) = folder.glob("control-*.npz")
+    whole = short.read_bytes()
+    short.write_bytes(whole[: len(whole) // 2])
+    try:
+        with pytest.raises(InputError, match=short.name) as raised:
+            run(folder)
+    finally:
+        short.write_bytes(whole)
+    assert raised.value.name == "part"
+    assert screened == []
