@@ -84,8 +84,8 @@ def test_hand_made_cases() -> None:
     assert cusum(residual, observed) == pytest.approx([3 / root])
     assert largest_residual(residual, observed) == pytest.approx([3])
     found = sweep_asymmetry(residual, observed, [[0.0, 1.0, 2.0, 1.0, 0.0]])
-    # The turn itself, where the slope is zero, counts as falling.
-    assert found == pytest.approx([(1 - (2 - 3 - 1) / 3) / np.sqrt(1 + 1 / 3)])
+    # The turn itself, where the slope is zero, belongs to neither sweep.
+    assert found == pytest.approx([(1 - (-3 - 1) / 2) / np.sqrt(1 + 1 / 2)])
 
 
 def test_chi_square_is_standard_and_its_tail_exact() -> None:

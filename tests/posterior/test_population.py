@@ -225,7 +225,7 @@ def test_too_few_effective_draws_are_reported_and_not_raised(closed):
 
 def test_a_case_in_which_nothing_weighs_is_not_reported_as_done(closed):
     nothing = eqx.tree_at(lambda p: p.seen, closed.path, closed.path.seen.at[1].set(jnp.nan))
-    found = sample_population(nothing, keys(), PopulationSettings(256, 100, most_rounds=4))
+    found = sample_population(nothing, keys(), PopulationSettings(256, 100, most_rounds=12))
     assert np.isfinite(found.scores).all()
     assert (found.effective[1], found.efficiency[1]) == (0, 0)
     assert (np.delete(found.effective, 1) > 100).all()

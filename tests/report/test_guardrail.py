@@ -161,7 +161,7 @@ def test_figures_show_what_they_say(result):
         "control",
         "fouled",
     ]
-    bounds = [line for line in scores.lines if line.get_label().startswith("bound")]
+    bounds = [line for line in scores.lines if line.get_label().startswith("threshold")]
     assert bounds[0].get_ydata()[0] == result.guardrail.threshold.threshold
     left, right = gr.roc_panel(result).axes
     assert "fouled against control, 1.00" in left.get_legend_handles_labels()[1]

@@ -174,7 +174,8 @@ class _Pool:
         target = np.concatenate([own.target for own in self.kept])
         mean = [logsumexp(own.under, axis=0) - np.log(len(self.kept)) for own in self.kept]
         self.log_weight = target - np.concatenate(mean)
-        self.effective = _effective(self.log_weight) if fine.any() else 0.0
+        weighs = bool((target > LOWEST / 2).any())
+        self.effective = _effective(self.log_weight) if weighs else 0.0
         if self.rounds == 1:
             self.efficiency = self.effective / len(places)
 

@@ -11,7 +11,6 @@ _FITTED = 800  # draws that a mixture is fitted to
 _STEPS = 8  # of expectation and maximisation
 _WIDTH = 0.5  # of a component that few draws support, as a share of the covariance of all
 _LEAST_VARIANCE = 1e-7
-_BROAD_SHARE, _BROAD = 0.1, 1.5**2  # of a component that covers all draws, and its scale
 
 Floats = NDArray[np.floating]
 
@@ -58,19 +57,17 @@ def fit_mixture(
     """Fit by expectation and maximisation (Peel and McLachlan 2000) to weighed draws.
 
     A component that few draws support takes half the covariance of all of them, so that no
-    mixture becomes a spike. One more component covers all draws broadly: weights of draws in the
-    tails stay bounded (a defensive mixture, Hesterberg 1995).
+    mixture becomes a spike.
 
     Args:
         rng: picks draws and first centres.
         places: [n, d].
         log_weight: [n].
-        components: at most, besides the broad one.
+        components: at most.
     """
     places, weight = _picked(rng, places, log_weight)
     d = places.shape[1]
-    centre = weight @ places
-    away = places - centre
+    away = places - weight @ places
     least = _LEAST_VARIANCE * np.eye(d)
     whole = (away * weight[:, None]).T @ away + least
     mean = places[_spread_out(rng, away, whole, weight, components)]
@@ -90,9 +87,6 @@ def fit_mixture(
         trust = (support / (support + d + 2))[:, None, None]
         scale = trust * scale + (1 - trust) * _WIDTH * whole + least
         share = total / total.sum()
-    share = np.append((1 - _BROAD_SHARE) * share, _BROAD_SHARE)
-    mean = np.concatenate([mean, centre[None]])
-    scale = np.concatenate([scale, _BROAD * whole[None]])
     return StudentMixture(np.log(share), mean, np.linalg.cholesky(scale))
 
 
