@@ -136,7 +136,7 @@ def shown(result: DetectionResult, kind: str) -> tuple[tuple[NDArray[Any], ...],
         row = int(np.argmax(np.where(chosen, verdict.score, -np.inf)))
     seen = result.bench.sets["test"].group.observation
     case = part.case[row]
-    truth = result.bench.sets["test"].group.unknowns[case, _LN_K0]
+    truth = round(float(result.bench.sets["test"].group.unknowns[case, _LN_K0]), 1) + 0.0
     mode = MODES[_mode_of(result, row)]
     told = "flagged" if verdict.flagged[row] else "accepted"
     title = (
