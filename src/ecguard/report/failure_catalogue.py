@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ecguard.detection import LEVELS, MODES, DetectionResult, Part
-from ecguard.intervals import Interval
+from ecguard.intervals import Interval, share
 from ecguard.posterior.unknowns import names
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
@@ -183,6 +183,13 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
         for name, own in blind.items()
         if own.any()
     )
+    n = result.settings.n_cell
+    allowed = [hits for hits in range(n + 1) if share(hits, n).high <= SILENT_LIMIT]
+    power = (
+        f"With {n} cases a cell the limit allows {allowed[-1]} silent failures"
+        if allowed
+        else f"{n} cases a cell are too few to exclude it, whatever they do"
+    )
     reference = result.silent(result.fouled)
     return (
         chapter.claim(
@@ -217,7 +224,8 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
             int(sum(own.sum() for own in blind.values())),
             bound={"op": "==", "value": 0},
             n=len(cells),
-            note=f"Undetectable by this protocol: {words}." if words else "",
+            note=f"{power}, where a calibrated posterior is wrong in one case of twenty. "
+            + (f"Undetectable by this protocol: {words}." if words else ""),
             figure=MAP_FIGURE,
         ),
     )
