@@ -311,6 +311,7 @@ def test_everything_is_clean_and_faulty_in_their_order(result):
 
 def test_guardrail_is_saved_with_its_provenance(chapter, result):
     words = gr.save_guardrail(chapter, result).data
+    assert "claims" not in load_payload(chapter.out_dir / gr.GUARDRAIL_FILE)
     path = chapter.out_dir / gr.GUARDRAIL_FILE
     assert f"{path.stat().st_size} bytes" in words
     verdict = load_guardrail(path).judge(result.fouled.diagnostics)

@@ -149,6 +149,7 @@ class FittedGuardrail:
     def save(self, path: Path | str, provenance: Mapping[str, Any]) -> Path:
         """Write it whole or not at all, as JSON."""
         saved = {
+            "$schema": "guardrail.schema.json",
             "schema_version": SCHEMA_VERSION,
             "score": asdict(self.score),
             "threshold": asdict(self.threshold),

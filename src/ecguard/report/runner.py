@@ -263,7 +263,8 @@ def gather(layout: Layout) -> tuple[Claim, ...]:
         layout.root / name for source in layout.sources for name in stamped(layout, source)["files"]
     ]
     published = [path for path in owned if path.parent == layout.appendix]
-    payloads = {p.name: load_payload(p) for p in published if p.suffix == ".json"}
+    found = {p.name: load_payload(p) for p in published if p.suffix == ".json"}
+    payloads = {name: payload for name, payload in found.items() if "claims" in payload}
     claims = (*collect(payloads.values()), time_claim(payloads))
     content = {
         "$schema": "claims.schema.json",
