@@ -103,7 +103,7 @@ def test_absorption_map_has_three_panels_of_all_cells(result):
         assert cells.shape == (len(MODES), len(LEVELS))
         for number, mode in enumerate(MODES):
             for level in (0, 4, TOP):
-                assert cells[number, level] == rate(result.cell(mode, level)).value
+                assert cells[number, level] == 100 * rate(result.cell(mode, level)).value
         assert len(axes.texts) == cells.size
         assert [label.get_text() for label in axes.get_xticklabels()] == [f"{x:g}" for x in LEVELS]
         assert axes.get_xlabel() == "severity"

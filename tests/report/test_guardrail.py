@@ -116,7 +116,7 @@ def test_score_table_names_every_diagnostic_and_the_threshold(result):
         cells = row(table, name.replace("_", " "))
         assert cells[0] == DIAGNOSTICS[name]
         assert cells[3] == f"{weight:.2f}"
-    assert "10-th lowest score of 300" in table.data
+    assert "at rank 10 from below of 300" in table.data
     assert f"{result.guardrail.threshold.threshold:.3f}" in table.data
     assert "at most 5% false alarms with a probability of 90%" in table.data
 
@@ -127,7 +127,7 @@ def test_control_table_shows_alarms_on_controls(result, alarmed):
     assert row(table, "control")[0] == "200"
     assert row(table, "control")[1] == gr.percent(result.power(result.control))
     assert row(table, "fouled")[1].startswith("100% (")
-    assert row(table, "reference_control")[1] == row(table, "reference_fouled")[1]
+    assert row(table, "reference control")[1] == row(table, "reference fouled")[1]
     assert float(row(table, "clean")[3]) == pytest.approx(90, abs=1)
     assert row(gr.control_table(alarmed), "control")[1].startswith("100% (")
 

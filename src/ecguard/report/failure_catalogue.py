@@ -225,7 +225,9 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
             bound={"op": "==", "value": 0},
             n=len(cells),
             note=f"{power}, where a calibrated posterior is wrong in one case of twenty. "
-            + (f"Undetectable by this protocol: {words}." if words else ""),
+            f"Undetectable by this protocol: {words}."
+            if words
+            else "",
             figure=MAP_FIGURE,
         ),
     )

@@ -362,24 +362,33 @@ def maps_figure(
         rows, columns: their names.
         x_label: of the columns.
     """
-    width = 2.4 + 0.5 * len(columns) * len(panels)
+    width = 2.4 + 0.31 * len(columns) * len(panels)
     figure, grid = _figure(1, len(panels), width, 1.6 + 0.34 * len(rows))
     for number, (axes, (title, values)) in enumerate(zip(grid[0], panels.items(), strict=True)):
-        image = _map(axes, values, rows if number == 0 else [""] * len(rows), columns)
+        names = rows if number == 0 else [""] * len(rows)
+        image = _map(axes, 100.0 * np.asarray(values, float), names, columns, 100.0)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel(x_label)
-    figure.colorbar(image, ax=list(grid[0]), label="share of traces", aspect=40)
+    figure.colorbar(image, ax=list(grid[0]), label="share of traces / %", aspect=40)
     return figure
 
 
-def _map(axes: Axes, values: ArrayLike, rows: Sequence[str], columns: Sequence[str]) -> Any:
+def _map(
+    axes: Axes,
+    values: ArrayLike,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    largest: float = 1.0,
+) -> Any:
     numbers = np.asarray(values, float)
     axes.grid(visible=False)
-    image = axes.imshow(numbers, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
+    image = axes.imshow(numbers, cmap="cividis", vmin=0.0, vmax=largest, aspect="auto")
+    digits = 2 if largest == 1.0 else 0
     for (row, column), value in np.ndenumerate(numbers):
         if np.isfinite(value):
-            colour = "black" if value > 0.6 else "white"
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", size=8, color=colour)
+            colour = "black" if value > 0.6 * largest else "white"
+            words = f"{value:.{digits}f}"
+            axes.text(column, row, words, ha="center", va="center", size=8, color=colour)
     axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right")
     axes.set_yticks(range(len(rows)), rows)
     return image

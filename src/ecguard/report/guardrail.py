@@ -118,7 +118,7 @@ def score_table(result: DetectionResult) -> Markdown:
     threshold = result.guardrail.threshold
     head = ["diagnostic", "looks at", "clean median", "to the clean 95 % quantile", "weight"]
     return Markdown(
-        f"{table(head, rows)}\nThe threshold is the {threshold.rank}-th lowest score of "
+        f"{table(head, rows)}\nThe threshold is the score at rank {threshold.rank} from below of "
         f"{threshold.n} clean calibration cases, {threshold.threshold:.3f}: at most "
         f"{threshold.alpha:.0%} false alarms with a probability of {1 - threshold.delta:.0%}."
     )
@@ -128,7 +128,7 @@ def control_table(result: DetectionResult) -> Markdown:
     """Simulator path by fouling: alarms of the guardrail and of the reference's rule."""
     rows = [
         [
-            name,
+            name.replace("_", " "),
             len(part),
             percent(result.power(part)),
             percent(flag_rate(result.reference_flags(part))),
