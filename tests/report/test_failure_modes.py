@@ -8,7 +8,7 @@ import pytest
 
 from ecguard.cases import SPLITS
 from ecguard.diagnostics import CaseDiagnostics
-from ecguard.guardrail import FittedGuardrail, ReferenceRule
+from ecguard.guardrail import CertifiedThreshold, ReferenceRule
 from ecguard.intervals import Interval, share
 from ecguard.report import failure_modes
 from ecguard.report.chapter import Chapter
@@ -19,7 +19,7 @@ N = 200
 RULE = ReferenceRule(60.0, 0.3, 0.9, 0.8, 0.85, 0.8, 0.1)
 
 
-def held_out(rule: ReferenceRule | FittedGuardrail, caught: int, alarms: int) -> HeldOut:
+def held_out(rule: ReferenceRule | CertifiedThreshold, caught: int, alarms: int) -> HeldOut:
     return HeldOut(rule, 100, share(caught, 100), share(alarms, 100), share(alarms, 100), 1.0)
 
 
@@ -38,7 +38,7 @@ def result() -> StudyResult:
         diagnostics=dict.fromkeys(SPLITS, diagnostics),
         best_guardrail=RULE,
         held_out=held_out(RULE, 95, 3),
-        certified=held_out(FittedGuardrail(42.5, 2, 100, 0.05, 0.1), 98, 0),
+        certified=held_out(CertifiedThreshold(42.5, 2, 100, 0.05, 0.1), 98, 0),
         certified_min_cases=89,
         separation=Separation(above, above, even, Interval(-20.0, -25.0, -15.0, N)),
         confounded=False,
