@@ -94,8 +94,8 @@ def test_absorption_map_has_three_panels_of_all_cells(result):
     panels = {axes.get_title(): axes for axes in figure.axes if axes.images}
     rates = {
         "flagged": result.power,
-        "truth in the joint 95 % region": result.coverage,
-        "silent failures: accepted and wrong": result.silent,
+        "truth in region": result.coverage,
+        "accepted and wrong": result.silent,
     }
     for title, rate in rates.items():
         axes = panels[title]

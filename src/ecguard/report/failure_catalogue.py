@@ -31,8 +31,8 @@ def absorption_panel(result: DetectionResult) -> Figure:
     """Power, coverage and silent failures of every mode and severity."""
     cells = {
         "flagged": result.power,
-        "truth in the joint 95 % region": result.coverage,
-        "silent failures: accepted and wrong": result.silent,
+        "truth in region": result.coverage,
+        "accepted and wrong": result.silent,
     }
     panels = {
         name: np.array(
