@@ -52,6 +52,8 @@ def test_same_seed_same_cases(groups):
         {"most_couples": 3},
         {"keep_probability": 0.0},
         {"fit_share": 1.2},
+        {"noise_std": 0.0},
+        {"noise_std": float("nan")},
         {"n_cases": 0},
     ],
 )

@@ -36,7 +36,7 @@ from ecguard.engines import (
 )
 from ecguard.intervals import Interval, share
 from ecguard.posterior.likelihood import SimulatorLikelihood
-from ecguard.posterior.unknowns import MAX_COUPLES, n_unknowns, names, ranges
+from ecguard.posterior.unknowns import MAX_COUPLES, n_unknowns, names, prior_std, ranges
 
 ORDER = (REFERENCE, SUMMED, AMORTISED, CORRECTED, EXACT)
 CALIBRATED = (CORRECTED, EXACT)
@@ -57,7 +57,7 @@ class EngineResult:
         draws: [cases, N_RANKED, 16].
         mean: of all draws [cases, 16].
         log_evidence: [cases].
-        efficiency: effective share of the amortised draws before any move [cases].
+        efficiency: effective share of the amortised draws before any adaptation [cases].
         effective: effective number of weighed draws [cases].
         seconds: wall time for a case, compilation left out.
     """
@@ -150,12 +150,12 @@ class CalibrationResult:
 
     def error(self, name: str) -> NDArray[np.float64]:
         """Posterior mean less truth, in units of the prior's std [cases, 16]."""
-        return (self.engines[name].mean - self.truth) / prior_std()
+        return (self.engines[name].mean - self.truth) / prior_std(MAX_COUPLES)
 
     def prior_error(self) -> NDArray[np.float64]:
         """Prior mean less truth, in the same units [cases, 16]."""
         low, high = ranges(MAX_COUPLES)
-        return ((low + high) / 2 - self.truth) / prior_std()
+        return ((low + high) / 2 - self.truth) / prior_std(MAX_COUPLES)
 
     def case_error(self, name: str) -> NDArray[np.float64]:
         """Root mean square of `error` over the parameters of the couples [cases]."""
@@ -164,7 +164,7 @@ class CalibrationResult:
     def contraction(self, name: str) -> NDArray[np.float64]:
         """1 - posterior variance / prior variance [cases, 16]."""
         draws = self.engines[name].draws
-        found = contraction(np.nan_to_num(draws), prior_std())
+        found = contraction(np.nan_to_num(draws), prior_std(MAX_COUPLES))
         return np.where(np.isfinite(draws[:, 0]), found, np.nan)
 
     def credibility(self, name: str) -> NDArray[np.float64]:
@@ -183,7 +183,7 @@ class CalibrationResult:
                 draws,
                 self.truth[own][:, column],
                 (low + high) / 2,
-                (high - low) / np.sqrt(12),
+                prior_std(int(m)),
                 points,
             ).credibility
         return found
@@ -230,12 +230,6 @@ class CalibrationResult:
             },
             "surrogate_shift": _none(self.surrogate_shift),
         }
-
-
-def prior_std() -> NDArray[np.float64]:
-    """Std of a uniform prior on each parameter's range [16]."""
-    low, high = ranges(MAX_COUPLES)
-    return np.asarray((high - low) / np.sqrt(12))
 
 
 def run_calibration(settings: CleanSettings, engines: Engines) -> CalibrationResult:

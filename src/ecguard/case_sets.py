@@ -1,6 +1,6 @@
 """Three disjoint sets of clean cases: to design a rule, to calibrate it, to report on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -45,16 +45,21 @@ class CaseSetSettings:
         for name in ("n_design", "n_calibration", "n_test"):
             if getattr(self, name) < 2:
                 raise InputError(name, getattr(self, name), "2 or more", "Ask for more cases.")
-        if not 0 < self.noise_std < np.inf:
-            raise InputError(
-                "noise_std", self.noise_std, "a finite number above 0, mA/cm^2", "Take 0.05."
-            )
-        if not 0 < self.keep_probability <= 1:
-            raise InputError(
-                "keep_probability", self.keep_probability, "above 0, at most 1", "Take 0.4."
-            )
         if self.task not in family.TASKS:
             raise InputError("task", self.task, f"one of {', '.join(family.TASKS)}", "Name one.")
+        _ = self.clean
+
+    @property
+    def clean(self) -> CleanSettings:
+        """Of the one draw that all sets come from."""
+        return CleanSettings(
+            n_cases=self.n_design + self.n_calibration + self.n_test,
+            seed=self.seed,
+            tasks=(self.task,),
+            most_couples=1,
+            noise_std=self.noise_std,
+            keep_probability=self.keep_probability,
+        )
 
 
 @dataclass(frozen=True)
@@ -83,23 +88,13 @@ class CaseSet:
 def draw_case_sets(settings: CaseSetSettings) -> dict[str, CaseSet]:
     """Draw all cases at once and part them, so that no case is in two sets."""
     sizes = [getattr(settings, f"n_{name}") for name in NAMES]
-    (group,) = draw_clean(
-        CleanSettings(
-            n_cases=sum(sizes),
-            seed=settings.seed,
-            tasks=(settings.task,),
-            most_couples=1,
-            noise_std=settings.noise_std,
-            keep_probability=settings.keep_probability,
-        )
-    )
+    (group,) = draw_clean(settings.clean)
     whole = CaseSet("all", group, _experiment(group, settings))
     ends = np.cumsum([0, *sizes])
-    parts = {}
-    for name, start, stop in zip(NAMES, ends[:-1], ends[1:], strict=True):
-        own = whole.take(np.arange(start, stop))
-        parts[name] = CaseSet(name, own.group, own.experiment)
-    return parts
+    return {
+        name: replace(whole.take(np.arange(start, stop)), name=name)
+        for name, start, stop in zip(NAMES, ends[:-1], ends[1:], strict=True)
+    }
 
 
 def _experiment(group: Group, settings: CaseSetSettings) -> Experiment:

@@ -53,6 +53,10 @@ class CleanSettings:
         for name in ("keep_probability", "fit_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(name, getattr(self, name), "above 0, at most 1", "Take 0.4.")
+        if not 0 < self.noise_std < np.inf:
+            raise InputError(
+                "noise_std", self.noise_std, "a finite number above 0, mA/cm^2", "Take 0.05."
+            )
         if self.n_cases < 1:
             raise InputError("n_cases", self.n_cases, "1 or more", "Ask for one case or more.")
 

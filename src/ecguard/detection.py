@@ -7,12 +7,10 @@ that one fault made; parts are kept in files, so that a run that was killed goes
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
@@ -20,6 +18,7 @@ from tqdm.auto import tqdm
 from ecguard import family
 from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
 from ecguard.diagnostics import Familiarity, region_credibility
+from ecguard.engines import case_keys
 from ecguard.errors import InputError
 from ecguard.guardrail import (
     CertifiedGuardrail,
@@ -34,8 +33,9 @@ from ecguard.intervals import Interval, excess_p_value, share
 from ecguard.npz import read_npz, save_npz
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import summaries
-from ecguard.posterior.unknowns import ranges
+from ecguard.posterior.unknowns import prior_std
 from ecguard.screening import DIAGNOSTICS, screen
+from ecguard.simulator import Waveform
 from ecguard.stress import ALL, Biofouling
 from ecguard.stress.mode import FailureMode
 
@@ -45,6 +45,8 @@ LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0)
 OUTSIDE = 0.05
 """Credibility below which the truth lies outside the joint 95 % region."""
 MODES: dict[str, FailureMode] = {mode.name: mode() for mode in ALL}
+CONFOUNDED = "confounded"
+"""Stands for a mode where a part is made as the reference makes its stress split."""
 _FAMILIAR = 2000  # clean traces, of no case set, that the summary space is learnt from
 
 
@@ -173,15 +175,13 @@ class Bench:
         current: NDArray[np.float32],
     ) -> Part:
         group = own.group
-        base = jax.random.key(self.settings.sets.seed)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(base, jnp.asarray(group.case))
         found = screen(
             self.amortised,
             self.familiarity,
             group.observation._replace(current=current),
             group.task,
             1,
-            keys,
+            case_keys(self.settings.sets.seed, group.case),
         )
         couple = slice(0, 7)
         return Part(
@@ -211,9 +211,6 @@ def _kept(path: Path) -> Part | None:
         return None
 
 
-CONFOUNDED = "confounded"
-
-
 def confounded(cases: CaseSet, severity: NDArray[np.float64]) -> NDArray[np.float32]:
     """Traces as the reference makes its stress split, with fouling of a severity.
 
@@ -222,9 +219,7 @@ def confounded(cases: CaseSet, severity: NDArray[np.float64]) -> NDArray[np.floa
     """
     experiment = cases.experiment
     time = np.asarray(experiment.waveform.t_s)
-    stretched = type(experiment.waveform)(
-        8.0 * experiment.elapsed + time[:, :1], experiment.waveform.E_V
-    )
+    stretched = Waveform(8.0 * experiment.elapsed + time[:, :1], experiment.waveform.E_V)
     current = experiment.simulate(
         stretched, experiment.couples, experiment.cell, Biofouling().fouling(severity)
     )
@@ -285,9 +280,8 @@ class DetectionResult:
 
     def bias(self, part: Part) -> NDArray[np.float64]:
         """Posterior mean less truth in units of the prior's std [n, d]."""
-        low, high = ranges(1)
         truth = self.bench.sets["test"].group.unknowns[part.case]
-        return np.asarray((part.mean - truth) / ((high - low) / np.sqrt(12)))
+        return np.asarray((part.mean - truth) / prior_std(1))
 
     def single_flags(self, part: Part) -> NDArray[np.bool_]:
         """Flags of each diagnostic alone, certified as the guardrail is [n, k]."""
@@ -403,15 +397,7 @@ def _jobs(settings: DetectionSettings) -> Iterator[tuple[str, str, NDArray[np.in
 
 def _familiarity(settings: CaseSetSettings, amortised: Amortised) -> Familiarity:
     """The summary space of clean traces that are in no case set."""
-    more = CaseSetSettings(
-        n_design=_FAMILIAR,
-        n_calibration=2,
-        n_test=2,
-        task=settings.task,
-        seed=settings.seed + 1,
-        noise_std=settings.noise_std,
-        keep_probability=settings.keep_probability,
-    )
+    more = replace(settings, n_design=_FAMILIAR, n_calibration=2, n_test=2, seed=settings.seed + 1)
     group = draw_case_sets(more)["design"].group
     return Familiarity.fit(summaries(amortised, group.observation, group.task, 1))
 

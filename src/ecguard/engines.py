@@ -39,7 +39,7 @@ class Inferred:
     Attributes:
         unknowns: draws of equal weight [n, k, 7 m + 2]; NaN where an engine infers none.
         log_evidence: [n], NaN where an engine gives none.
-        efficiency: effective share of the amortised draws before any move [n], or NaN.
+        efficiency: effective share of the amortised draws before any adaptation [n], or NaN.
         effective: effective number of weighed draws [n], or NaN.
     """
 
@@ -71,8 +71,7 @@ class Engines:
     def run(self, name: str, group: Group, observation: Observation | None = None) -> Inferred:
         """Infer a group by the engine `name`, from its own or another observation."""
         seen = observation or group.observation
-        base = jax.random.key(self.seed)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(base, jnp.asarray(group.case))
+        keys = case_keys(self.seed, group.case)
         chosen: dict[str, Callable[[], Inferred]] = {
             REFERENCE: lambda: self._cross_entropy(group, seen, CrossEntropySettings.reference()),
             SUMMED: lambda: self._cross_entropy(group, seen, CrossEntropySettings()),
@@ -135,6 +134,12 @@ class Engines:
             drawn[case, :, :-2] = chosen.reshape(len(picked), -1)
         nothing = np.full(n, np.nan)
         return Inferred(drawn, nothing, nothing, nothing)
+
+
+def case_keys(seed: int, case: NDArray[np.intp]) -> Array:
+    """A random key for each case, by its number [n]: the same in whichever group it is."""
+    folded = jax.vmap(jax.random.fold_in, (None, 0))
+    return folded(jax.random.key(seed), jnp.asarray(case))
 
 
 def predicted_currents(

@@ -10,18 +10,17 @@ from ecguard.calibration import (
     CalibrationResult,
     EngineResult,
     Predictive,
-    prior_std,
 )
 from ecguard.diagnostics import case_diagnostics
 from ecguard.engines import AMORTISED, CORRECTED, EXACT, REFERENCE, SUMMED
-from ecguard.posterior.unknowns import ranges
+from ecguard.posterior.unknowns import prior_std, ranges
 
 N = 240
 
 
 def engine(name, truth, width=1.0, seed=0, spread=0.3):
     """Draws of a Gaussian posterior of std `spread` prior std, told `width` times as wide."""
-    std = spread * prior_std()
+    std = spread * prior_std(2)
     mean = truth + std * np.random.default_rng(99).standard_normal(truth.shape)  # one data set
     rng = np.random.default_rng(seed)
     draws = mean[:, None] + width * std * rng.standard_normal((len(truth), N_RANKED, 16))
@@ -32,7 +31,7 @@ def engine(name, truth, width=1.0, seed=0, spread=0.3):
 def result_of(width=1.0):
     rng = np.random.default_rng(1)
     low, high = ranges(2)
-    truth = (low + high) / 2 + prior_std() * rng.standard_normal((N, 16))
+    truth = (low + high) / 2 + prior_std(2) * rng.standard_normal((N, 16))
     couples = np.where(np.arange(N) % 3 == 0, 2, 1)
     absent = [k for k, name in enumerate(PARAMETERS) if name.endswith("2")]
     truth[np.ix_(couples == 1, absent)] = np.nan

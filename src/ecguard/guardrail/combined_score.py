@@ -52,7 +52,7 @@ class CombinedScore:
         ]
         centre = np.median(groups[0], axis=0)
         scale = np.maximum(np.quantile(groups[0], 0.95, axis=0) - centre, _LEAST_SCALE)
-        features = np.arcsinh((np.concatenate(groups) - centre) / scale)
+        features = _features(np.concatenate(groups), centre, scale)
         sign = np.repeat([1.0, -1.0], [len(rows) for rows in groups])
         share = np.repeat([0.5 / len(rows) for rows in groups], [len(rows) for rows in groups])
 
@@ -81,8 +81,12 @@ class CombinedScore:
             InputError: another width, or not finite.
         """
         rows = _diagnostics("diagnostics", diagnostics, len(self.names))
-        features = np.arcsinh((rows - np.array(self.centre)) / np.array(self.scale))
+        features = _features(rows, np.array(self.centre), np.array(self.scale))
         return np.asarray(self.offset - features @ np.array(self.weight))
+
+
+def _features(rows: Array, centre: Array, scale: Array) -> Array:
+    return np.asarray(np.arcsinh((rows - centre) / scale))
 
 
 def _diagnostics(name: str, values: ArrayLike, width: int) -> Array:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from ecguard.errors import InputError
-from ecguard.posterior.student_mixture import StudentMixture, fit_mixture
+from ecguard.posterior.student_mixture import StudentMixture, fit_mixture, systematic
 from ecguard.posterior.tempered import LOWEST, Particle, Path, blocks, take, weigh
 
 _THREADS = 2  # one fits mixtures while another weighs
@@ -200,10 +200,7 @@ class _Pool:
 
     def draws(self) -> NDArray[np.float32]:
         """Places in proportion to their weights, drawn systematically."""
-        n = self.settings.n_draws
-        share = np.cumsum(np.exp(self.log_weight - self.log_weight.max()))
-        at = (np.arange(n) + 0.5) / n * share[-1]
-        rows = np.searchsorted(share, at).clip(max=len(share) - 1)
+        rows = systematic(self.log_weight, self.settings.n_draws, 0.5)
         return self.places[rows].astype(np.float32)
 
 

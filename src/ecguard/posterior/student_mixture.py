@@ -90,11 +90,16 @@ def fit_mixture(
     return StudentMixture(np.log(share), mean, np.linalg.cholesky(scale))
 
 
+def systematic(log_weight: Floats, n: int, offset: float) -> NDArray[np.intp]:
+    """n rows in proportion to their weights, at even steps that begin at `offset` in 0..1."""
+    total = np.cumsum(np.exp(log_weight - log_weight.max()))
+    at = (np.arange(n) + offset) / n * total[-1]
+    return np.searchsorted(total, at).clip(max=len(total) - 1)
+
+
 def _picked(rng: np.random.Generator, places: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
     """Draws in proportion to their weights, each once, and their shares."""
-    total = np.cumsum(np.exp(log_weight - log_weight.max()))
-    at = (np.arange(_FITTED) + rng.random()) / _FITTED * total[-1]
-    chosen = np.searchsorted(total, at).clip(max=len(places) - 1)
+    chosen = systematic(log_weight, _FITTED, float(rng.random()))
     rows, count = np.unique(chosen, return_counts=True)
     return np.asarray(places[rows], np.float64), count / count.sum()
 

@@ -89,6 +89,12 @@ def ranges(n_couples: int) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def prior_std(n_couples: int) -> np.ndarray:
+    """Std of a uniform prior on the range of each unknown [7 m + 2]."""
+    low, high = ranges(n_couples)
+    return np.asarray((high - low) / np.sqrt(12))
+
+
 def draw_prior(key: Array, n: int, n_couples: int) -> Array:
     """Unknowns [n, 7 m + 2] from the prior of the family.
 

@@ -12,9 +12,9 @@ from ecguard.intervals import Interval, share
 from ecguard.posterior.unknowns import names
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
-from ecguard.report.failure_modes import table
+from ecguard.report.failure_modes import percent, table
 from ecguard.report.figures import grid_figure, maps_figure
-from ecguard.report.guardrail import everything, percent, titles
+from ecguard.report.guardrail import everything, titles
 from ecguard.stress import Biofouling
 
 MAP_FIGURE = "failure_absorption_map.png"

@@ -24,6 +24,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
+def percent(rate: Interval) -> str:
+    """A share with its interval."""
+    return f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
+
+
 def facts(inputs: StudyInput, result: StudyResult) -> Markdown:
     """What the study ran on, what the reader must know about it, and what it cost."""
     lines = (
@@ -68,7 +73,7 @@ def rules_table(result: StudyResult) -> Markdown:
             name,
             found.calibration_cases,
             found.recall.n,
-            *map(_percent, (found.recall, found.false_alarms, found.control_flagged)),
+            *map(percent, (found.recall, found.false_alarms, found.control_flagged)),
         ]
         for name, found in rules.items()
         if found is not None
@@ -241,7 +246,3 @@ def _rate_claim(
 
 def _note(result: StudyResult) -> str:
     return verdict(result) if result.confounded else ""
-
-
-def _percent(rate: Interval) -> str:
-    return f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"

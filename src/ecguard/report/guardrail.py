@@ -23,7 +23,7 @@ from ecguard.intervals import Interval, auroc_interval, share
 from ecguard.posterior.amortised.artefacts import load_amortised
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
-from ecguard.report.failure_modes import table
+from ecguard.report.failure_modes import percent, table
 from ecguard.report.figures import groups_figure, lines_figure, map_figure
 from ecguard.report.paths import PACKAGE, Layout, find_root
 from ecguard.report.provenance import provenance
@@ -409,11 +409,6 @@ def certificate(n: int, alpha: float, delta: float) -> Interval:
     rank = certified_rank(n, alpha, delta)
     lowest = np.sort(np.random.default_rng(0).random((_REPETITIONS, n)), axis=1)[:, rank - 1]
     return share(int((lowest <= alpha).sum()), _REPETITIONS)
-
-
-def percent(rate: Interval) -> str:
-    """A share with its exact interval."""
-    return f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
 
 
 def _splits(result: DetectionResult) -> dict[str, Part]:
