@@ -152,7 +152,7 @@ def confounded_words(result: DetectionResult) -> Markdown:
         f"of **{shown.value:.2f}** ({shown.low:.2f} to {shown.high:.2f}). Against controls that "
         f"differ by the fouling alone it is **{left.value:.2f}** ({left.low:.2f} to "
         f"{left.high:.2f}): of the distance from 0.5, {survives:.0%} survives. With one simulator "
-        f"for both it is {own.value:.2f} ({own.low:.2f} to {own.high:.2f})."
+        f"for both it is {own.value:.2f} ({own.low:.2f} to {own.high:.2f}). {own.n} cases each."
     )
 
 
@@ -175,7 +175,8 @@ def reference_table(result: DetectionResult) -> Markdown:
     ]
     text = (
         f"On its own design cases the reference's rule claims {inside.tpr:.0%} at "
-        f"{inside.fpr:.0%} false alarms."
+        f"{inside.fpr:.0%} false alarms ({len(result.faulty[Biofouling.name])} fouled, "
+        f"{len(result.clean['design'])} clean); the table stands on {n} cases of each kind."
     )
     return Markdown(f"{table(['rule', 'fouled, flagged', 'clean, flagged'], rows)}\n{text}")
 
