@@ -36,7 +36,7 @@ def test_a_check_fits_on_part_of_what_was_observed(groups):
     for group in groups:
         assert not (group.fitted & ~group.observation.observed).any()
         assert abs(group.fitted.sum() / group.observation.observed.sum() - 0.7) < 0.08
-        np.testing.assert_array_equal(group.hiding().observed, group.fitted)
+        np.testing.assert_array_equal(group.hiding().observation.observed, group.fitted)
 
 
 def test_same_seed_same_cases(groups):

@@ -100,9 +100,9 @@ class Group:
             current=self.current[rows],
         )
 
-    def hiding(self) -> Observation:
-        """The observation without the samples that score a held-out check."""
-        return self.observation._replace(observed=self.fitted)
+    def hiding(self) -> "Group":
+        """The same cases without the samples that score a held-out check."""
+        return replace(self, observation=self.observation._replace(observed=self.fitted))
 
 
 def draw_clean(settings: CleanSettings) -> tuple[Group, ...]:

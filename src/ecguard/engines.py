@@ -68,10 +68,9 @@ class Engines:
     population: PopulationSettings = field(default_factory=PopulationSettings)
     seed: int = 0
 
-    def run(self, name: str, group: Group, observation: Observation | None = None) -> Inferred:
-        """Infer a group by the engine `name`, from its own or another observation."""
-        seen = observation or group.observation
-        keys = case_keys(self.seed, group.case)
+    def run(self, name: str, group: Group) -> Inferred:
+        """Infer a group by the engine `name`."""
+        seen, keys = group.observation, case_keys(self.seed, group.case)
         chosen: dict[str, Callable[[], Inferred]] = {
             REFERENCE: lambda: self._cross_entropy(group, seen, CrossEntropySettings.reference()),
             SUMMED: lambda: self._cross_entropy(group, seen, CrossEntropySettings()),

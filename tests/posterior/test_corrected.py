@@ -11,10 +11,10 @@ from ecguard.posterior import coordinates as co
 from ecguard.posterior.amortised.artefacts import load_amortised
 from ecguard.posterior.amortised.network import draw_coordinates
 from ecguard.posterior.corrected import correct, draw_amortised, from_amortised
-from ecguard.posterior.exact import infer_exact
+from ecguard.posterior.exact import infer_exact, to_unknowns
 from ecguard.posterior.likelihood import SimulatorLikelihood
 from ecguard.posterior.population import PopulationSettings
-from ecguard.posterior.tempered import TemperedSettings
+from ecguard.posterior.tempered import TemperedSettings, take
 from ecguard.posterior.unknowns import join, log_prior
 
 
@@ -69,7 +69,10 @@ def corrected(path, group):
 
 
 def test_it_agrees_with_the_exact_sampler_also_where_the_efficiency_is_low(corrected, exact):
-    """One density of the six is a poor proposal, of an efficiency of about 1 %."""
+    """One density of the six is a poor proposal, of an efficiency of about 1 %.
+
+    Other keys of the exact sampler alone shift the means by 0.08 to 0.31 std in the first case.
+    """
     assert corrected.efficiency.min() < 0.03
     std = exact.unknowns.std(axis=1)
     shift = (corrected.unknowns.mean(axis=1) - exact.unknowns.mean(axis=1)) / std
@@ -77,7 +80,7 @@ def test_it_agrees_with_the_exact_sampler_also_where_the_efficiency_is_low(corre
     apart = np.abs(corrected.log_evidence - exact.log_evidence)
     good = corrected.efficiency > 0.05
     assert good.sum() == 5
-    assert off[good].max() < 0.25
+    assert off[good].max() < 0.35
     assert off.max() < 0.5
     assert apart.max() < 1.0
     assert np.abs(np.log(corrected.unknowns.std(axis=1) / std)).max() < np.log(1.5)
@@ -116,6 +119,16 @@ def test_a_planted_bias_lowers_the_efficiency(amortised, group):
 def test_amortised_draws_lie_in_the_prior(path, group):
     drawn = draw_amortised(path, keys(len(group)), 200)
     assert np.isfinite(np.asarray(log_prior(jnp.asarray(drawn), 1))).mean() > 0.99
+
+
+def test_amortised_draws_of_a_trace_are_its_own(path, group):
+    """Alone, among others, and drawn by the path of one trace."""
+    n = len(group)
+    together = draw_amortised(path, keys(n), 50)
+    alone = draw_amortised(take(path, np.array([2])), keys(n)[2:3], 50)
+    np.testing.assert_array_equal(alone[0], together[2])
+    one = to_unknowns(np.asarray(take(path, 2).draw(keys(n)[2], 50)), 1)
+    np.testing.assert_allclose(one, together[2], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

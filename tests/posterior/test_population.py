@@ -124,6 +124,16 @@ def test_gains_that_are_not_finite_weigh_nothing():
     np.testing.assert_allclose(found.log_evidence, 0, atol=0.1)
 
 
+def test_one_by_one_a_case_does_not_depend_on_the_others_at_all(closed):
+    settings = PopulationSettings(512, 300, n_draws=64)
+    together = sample_population(closed.path, keys(), settings)
+    part = eqx.tree_at(lambda p: p.seen, closed.path, closed.path.seen[5:6])
+    for alone, all_of_them in zip(
+        sample_population(part, keys()[5:6], settings), together, strict=True
+    ):
+        np.testing.assert_array_equal(alone[0], all_of_them[5])
+
+
 def test_a_case_does_not_depend_on_its_block(closed):
     settings = PopulationSettings(512, 300, n_draws=64, block=4)
     together = sample_population(closed.path, keys(), settings)

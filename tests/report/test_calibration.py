@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from ecguard.engines import CORRECTED, EXACT, REFERENCE
+from ecguard.calibration import _infer
+from ecguard.clean_cases import CleanSettings, draw_clean
+from ecguard.engines import CORRECTED, EXACT, REFERENCE, Inferred
 
 from .toy_calibration import N, result_of
 
@@ -56,3 +58,31 @@ def test_payload_holds_no_nan(calibrated):
     from ecguard.report.payload import encode, plain
 
     encode(plain(calibrated.summary()))
+
+
+class Recorder:
+    """An engine whose draws are the numbers of the cases, and which notes what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def run(self, name, group):
+        self.asked.append((name, group.case.tolist()))
+        own = group.case.astype(float)
+        return Inferred(own[:, None, None], own, own + 0.5, -own)
+
+
+@pytest.mark.parametrize(
+    ("n", "halves"),
+    [(1, [[0], [0]]), (2, [[0], [1]]), (5, [[0, 1, 2], [2, 3, 4]]), (6, [[0, 1, 2], [3, 4, 5]])],
+)
+def test_a_group_runs_in_two_halves_of_one_size_and_comes_back_whole(n, halves):
+    (group,) = draw_clean(CleanSettings(n_cases=n, tasks=("tone",), most_couples=1))
+    engines = Recorder()
+    found, seconds = _infer(engines, EXACT, group)
+    assert engines.asked == [(EXACT, half) for half in halves]
+    np.testing.assert_array_equal(found.unknowns[:, 0, 0], np.arange(n))
+    np.testing.assert_array_equal(found.log_evidence, np.arange(n))
+    np.testing.assert_array_equal(found.efficiency, np.arange(n) + 0.5)
+    np.testing.assert_array_equal(found.effective, -np.arange(n))
+    assert seconds > 0

@@ -32,7 +32,7 @@ from ecguard.posterior.amortised.traces import project
 from ecguard.posterior.exact import to_unknowns
 from ecguard.posterior.likelihood import Likelihood, Observation
 from ecguard.posterior.population import PopulationSettings, sample_population
-from ecguard.posterior.tempered import Particle, Path
+from ecguard.posterior.tempered import Particle, Path, blocks, take
 from ecguard.posterior.unknowns import join, log_prior
 
 
@@ -68,8 +68,10 @@ class FromAmortised(Path):
     n_couples: int = eqx.field(static=True)
 
     def draw(self, key: Array, n: int) -> Array:
-        drawn = draw_coordinates(self.network, self.summary[None], self.n_couples, n, key)
-        return co.to_scores(drawn.coordinates[0], self.n_couples)
+        return _draw(self.network, self.summary, key, self.n_couples, n)
+
+    def draw_many(self, keys: Array, n: int) -> Array:
+        return _draw_many(self.network, self.summary, keys, self.n_couples, n)
 
     def weigh(self, scores: Array) -> Particle:
         coordinates = co.from_scores(scores, self.n_couples)
@@ -204,13 +206,25 @@ def correct(
 
 
 def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np.float32]:
-    """Draws of the amortised posteriors as they are [n, n_draws, 7 m + 2]."""
-    return to_unknowns(np.asarray(_draw(path, keys, n_draws)), path.n_couples)
+    """Draws of the amortised posteriors as they are [n, n_draws, 7 m + 2].
+
+    One by one, so that another number of traces needs no other compilation.
+    """
+    each = [
+        take(path, rows).draw_many(keys[rows], n_draws) for rows in blocks(np.arange(len(keys)), 1)
+    ]
+    return to_unknowns(np.concatenate(each), path.n_couples)
+
+
+def _draw(network: Network, summary: Array, key: Array, n_couples: int, n: int) -> Array:
+    drawn = draw_coordinates(network, summary[None], n_couples, n, key)
+    return co.to_scores(drawn.coordinates[0], n_couples)
 
 
 @eqx.filter_jit
-def _draw(path: FromAmortised, keys: Array, n: int) -> Array:
-    return jax.vmap(lambda path, key: path.draw(key, n), in_axes=(path.axes, 0))(path, keys)
+def _draw_many(network: Network, summary: Array, keys: Array, n_couples: int, n: int) -> Array:
+    """Scores [cases, n, d]; without the likelihood, whose solver grid would be compiled in."""
+    return jax.vmap(lambda own, key: _draw(network, own, key, n_couples, n))(summary, keys)
 
 
 @eqx.filter_jit

@@ -6,7 +6,6 @@ draws against the mean density of the proposals that made them (Cappe et al. 200
 they do not stick as the states of a chain do.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,9 +19,8 @@ from scipy.special import logsumexp
 
 from ecguard.errors import InputError
 from ecguard.posterior.student_mixture import StudentMixture, fit_mixture, systematic
-from ecguard.posterior.tempered import LOWEST, Particle, Path, blocks, take, weigh
+from ecguard.posterior.tempered import LOWEST, Particle, Path, over_blocks, take, weigh
 
-_THREADS = 2  # one fits mixtures while another weighs
 _FITTED_FOR_EACH = 25  # effective draws a dimension; weights are tempered until a fit has as many
 
 Floats = NDArray[np.floating]
@@ -39,7 +37,7 @@ class PopulationSettings:
         kept: newest mixtures whose draws are used, besides those of the base.
         components: of a mixture.
         n_draws: returned for each case, of equal weight.
-        block: cases that run together.
+        block: cases that run together; another size rounds otherwise, and so draws otherwise.
 
     Raises:
         InputError: a value is out of range.
@@ -51,7 +49,7 @@ class PopulationSettings:
     kept: int = 6
     components: int = 16
     n_draws: int = 1000
-    block: int = 4
+    block: int = 1
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -97,25 +95,25 @@ def sample_population(
     pools = [_Pool(np.random.default_rng(own), settings) for own in words]
     left = np.arange(len(pools))
 
-    def advance(rows: NDArray[np.intp], first: bool) -> None:
-        real = rows[: len(np.unique(rows))]
+    def advance(rows: NDArray[np.intp]) -> None:
+        real, own = rows[: len(np.unique(rows))], take(path, rows)
+        first = pools[rows[0]].rounds == 0
         if first and start is None:
-            found = _from_base(take(path, rows), keys[rows], settings.n_proposals)
+            places = own.draw_many(keys[rows], settings.n_proposals)
         else:
             near = (start[row] if first and start is not None else None for row in real)
-            places = np.stack([pools[row].propose(k) for row, k in zip(real, near, strict=True)])
-            places = places[np.arange(len(rows)).clip(max=len(real) - 1)]
-            found = _weigh(take(path, rows), jnp.asarray(places, jnp.float32))
+            drawn = np.stack([pools[row].propose(k) for row, k in zip(real, near, strict=True)])
+            drawn = drawn[np.arange(len(rows)).clip(max=len(real) - 1)]
+            places = jnp.asarray(drawn, jnp.float32)
+        found = _weigh(own, places)
         for row, *seen in zip(real, *(np.asarray(leaf, np.float64) for leaf in found)):  # noqa: B905
             pools[row].add(*seen)
 
-    with ThreadPoolExecutor(_THREADS) as threads:
-        for number in range(settings.most_rounds):
-            jobs = blocks(left, settings.block)
-            list(threads.map(advance, jobs, [number == 0] * len(jobs)))
-            left = left[[pools[row].effective < settings.effective for row in left]]
-            if not len(left):
-                break
+    for _ in range(settings.most_rounds):
+        over_blocks(advance, left, settings.block)
+        left = left[[pools[row].effective < settings.effective for row in left]]
+        if not len(left):
+            break
     names = ("log_evidence", "efficiency", "effective", "rounds")
     return Population(
         np.stack([pool.draws() for pool in pools]),
@@ -219,14 +217,6 @@ def _tempered(log_weight: Floats, least: float) -> Floats:
         enough = _effective(middle * log_weight) >= least
         low, high = (middle, high) if enough else (low, middle)
     return low * log_weight
-
-
-@eqx.filter_jit
-def _from_base(path: Path, keys: Array, n: int) -> Particle:
-    def one(path: Path, key: Array) -> Particle:
-        return jax.vmap(lambda place: weigh(path, place))(path.draw(key, n))
-
-    return jax.vmap(one, in_axes=(path.axes, 0))(path, keys)
 
 
 @eqx.filter_jit

@@ -10,6 +10,8 @@ becomes a particle.
 """
 
 import abc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,6 +32,7 @@ _USUAL = 2.38  # over the root of twice the dimension, of a difference of two pa
 _SIZES, _SHARES = (1.0, 0.3), (0.6, 0.3)  # of usual moves; the rest swaps modes at full length
 _JITTER = 1e-3
 _MOST_ROUNDS = 400
+_THREADS = 2  # one moves or fits particles while another weighs
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class TemperedSettings:
         share: of the particles to which a rung lowers the conditional effective sample size.
         final_rounds: of moves at the posterior, whose states are the draws.
         n_draws: kept of these, evenly.
-        block: cases that run together.
+        block: cases that run together; another size rounds otherwise, and so draws otherwise.
 
     Raises:
         InputError: a value is out of range.
@@ -53,7 +56,7 @@ class TemperedSettings:
     share: float = 0.5
     final_rounds: int = 16
     n_draws: int = 1000
-    block: int = 16
+    block: int = 4
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -106,6 +109,10 @@ class Path(eqx.Module):
     def draw(self, key: Array, n: int) -> Array:
         """Scores [n, d] from the base."""
 
+    def draw_many(self, keys: Array, n: int) -> Array:
+        """Scores [cases, n, d] from the bases of several cases."""
+        return _draw(self, keys, n)
+
     @abc.abstractmethod
     def weigh(self, scores: Array) -> Particle:
         """What scores [d] weigh."""
@@ -144,13 +151,22 @@ def sample_tempered(path: Path, keys: Array, settings: TemperedSettings | None =
         InputError: a case weighs nothing at every particle, or its posterior is not reached.
     """
     settings = settings or TemperedSettings()
-    parts: list[Any] = []
-    for rows in blocks(np.arange(len(keys)), settings.block):
+
+    def sample(rows: NDArray[np.intp]) -> list[Any]:
         found = _sample_block(take(path, rows), keys[rows], settings)
-        real = len(np.unique(rows))
-        parts.append([leaf[:real] for leaf in found])
+        return [leaf[: len(np.unique(rows))] for leaf in found]
+
+    parts = over_blocks(sample, np.arange(len(keys)), settings.block)
     joined: list[Any] = [np.concatenate(leaves) for leaves in zip(*parts, strict=True)]
     return Tempered(*joined)
+
+
+def over_blocks(
+    job: Callable[[NDArray[np.intp]], Any], rows: NDArray[np.intp], size: int
+) -> list[Any]:
+    """What a job gives for each of the `blocks`, several of which run at once."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return list(threads.map(job, blocks(rows, size)))
 
 
 def blocks(rows: NDArray[np.intp], size: int) -> list[NDArray[np.intp]]:
@@ -203,6 +219,11 @@ def _sample_block(path: Path, keys: Array, settings: TemperedSettings) -> Temper
         "noise that the signal does not exceed by more than some thousand times",
         "Check the unit of the current.",
     )
+
+
+@eqx.filter_jit
+def _draw(path: Path, keys: Array, n: int) -> Array:
+    return jax.vmap(lambda path, key: path.draw(key, n), in_axes=(path.axes, 0))(path, keys)
 
 
 @eqx.filter_jit
