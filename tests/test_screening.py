@@ -5,14 +5,18 @@ import numpy as np
 import pytest
 
 from ecguard import diagnostics as dg
+from ecguard import screening
 from ecguard.case_sets import CaseSetSettings, draw_case_sets
 from ecguard.diagnostics import Familiarity
+from ecguard.engines import case_keys
+from ecguard.errors import InputError
+from ecguard.guardrail import CombinedScore, FittedGuardrail, ValidFor
 from ecguard.posterior.amortised.artefacts import Amortised, load_amortised
 from ecguard.posterior.corrected import summaries
 from ecguard.posterior.likelihood import Observation
 from ecguard.posterior.population import PopulationSettings
 from ecguard.posterior.unknowns import n_unknowns, ranges
-from ecguard.screening import DIAGNOSTICS, Screened, screen
+from ecguard.screening import DIAGNOSTICS, Screened, judge, screen
 
 pytestmark = pytest.mark.slow
 
@@ -147,3 +151,63 @@ def test_without_familiarity_its_column_is_nought(found: Screened, run) -> None:
         some.diagnostics[0, others], found.diagnostics[1, others], rtol=2e-3, atol=2e-3
     )
     assert found.diagnostics[1, COLUMN["unfamiliarity"]] > 0
+
+
+@pytest.fixture(scope="module")
+def guardrail(found: Screened, familiarity: Familiarity) -> FittedGuardrail:
+    """For traces like the clean ones; its clean diagnostics scatter widely about theirs."""
+    rng = np.random.default_rng(3)
+    clean = found.diagnostics[list(CLEAN)]
+    spread = 2 * np.ptp(clean, axis=0) + 1
+    design, calibration = clean.mean(axis=0) + spread * rng.standard_normal((2, 200, len(spread)))
+    score = CombinedScore.fit(tuple(DIAGNOSTICS), design, design + 20 * spread)
+    valid = ValidFor("tone", 256, 1, 0.05, (0.1, 60.0), (-1.0, 1.0), (0.2, 0.6))
+    return FittedGuardrail.fit(score, calibration, familiarity, valid)
+
+
+def test_measured_traces_are_screened_and_judged(
+    guardrail: FittedGuardrail, amortised: Amortised, traces: tuple
+) -> None:
+    observation, task = traces
+    rows = [0, 1, ODD["huge"]]
+    part, keys = Observation(*(leaf[rows] for leaf in observation)), case_keys(5, np.array(rows))
+    screened, verdict = judge(guardrail, amortised, part, "tone", keys)
+    assert verdict.flagged.tolist() == [False, False, True]
+    again = screen(amortised, guardrail.familiarity, part, task[rows], 1, keys)
+    np.testing.assert_array_equal(screened.diagnostics, again.diagnostics)
+    assert (screened.diagnostics[:, COLUMN["unfamiliarity"]] > 0).all()
+    np.testing.assert_array_equal(verdict.score, guardrail.judge(again.diagnostics).score)
+
+
+def _halved(seen: Observation) -> Observation:
+    rows = ("time_s", "E_V", "current", "observed")
+    return seen._replace(**{name: getattr(seen, name)[:, ::2] for name in rows})
+
+
+def _slower(seen: Observation) -> Observation:
+    start = seen.time_s[:, :1]
+    return seen._replace(time_s=600 * (seen.time_s - start) / (seen.time_s[:, -1:] - start))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "task", "change"),
+    [
+        ("noise_std", "0.0625", "tone", lambda own: own._replace(noise_std=np.full(2, 0.0625))),
+        ("time_s", "128", "tone", _halved),
+        ("time_s", "600", "tone", _slower),
+        ("E_V", "1.5", "tone", lambda own: own._replace(E_V=own.E_V - own.E_V.max() + 1.5)),
+        ("observed", "1", "tone", lambda own: own._replace(observed=own.observed | True)),
+        ("task", "cv", "cv", lambda own: own),
+    ],
+    ids=["noise", "samples", "duration", "potential", "observed", "task"],
+)
+def test_foreign_traces_are_refused_before_any_inference(
+    guardrail, amortised, traces, monkeypatch, name, value, task, change
+) -> None:
+    def never(*_: object) -> None:
+        pytest.fail("something was inferred")
+
+    monkeypatch.setattr(screening, "screen", never)
+    clean = Observation(*(leaf[:2] for leaf in traces[0]))
+    with pytest.raises(InputError, match=rf"{name}.*{value}.*as calibrated"):
+        judge(guardrail, amortised, change(clean), task, case_keys(0, np.arange(2)))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ecguard import diagnostics as dg
 from ecguard.engines import predicted_currents
+from ecguard.guardrail import FittedGuardrail, Verdict
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import correct, from_amortised
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
@@ -129,3 +130,30 @@ def screen(
         predicted_mean=mean,
         predicted_std=std.astype(np.float32),
     )
+
+
+def judge(
+    guardrail: FittedGuardrail,
+    amortised: Amortised,
+    observation: Observation,
+    task: str,
+    keys: Array,
+) -> tuple[Screened, Verdict]:
+    """Screen measured traces as the guardrail's calibration cases were, and judge them.
+
+    Args:
+        guardrail: fitted on screened cases of the same `amortised`.
+        amortised: the trained density.
+        observation: the traces.
+        task: what their waveform is.
+        keys: a random key for each trace [n].
+
+    Raises:
+        InputError: the guardrail was not calibrated for such traces; nothing is inferred then.
+    """
+    valid = guardrail.valid_for
+    seen = observation
+    valid.check(task, valid.n_couples, seen.time_s, seen.E_V, seen.observed, seen.noise_std)
+    label = np.full(len(seen.current), amortised.meta.task_names.index(task))
+    found = screen(amortised, guardrail.familiarity, seen, label, valid.n_couples, keys)
+    return found, guardrail.judge(found.diagnostics)
