@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,12 @@ from ecguard.engines import (
     REFERENCE,
     SUMMED,
     Engines,
-    Inferred,
-    predicted_currents,
+    predict,
 )
 from ecguard.intervals import Interval, share
+from ecguard.posterior.corrected import Inferred
 from ecguard.posterior.likelihood import SimulatorLikelihood
+from ecguard.posterior.tempered import thinned
 from ecguard.posterior.unknowns import MAX_COUPLES, n_unknowns, names, prior_std, ranges
 
 ORDER = (REFERENCE, SUMMED, AMORTISED, CORRECTED, EXACT)
@@ -43,7 +44,6 @@ CALIBRATED = (CORRECTED, EXACT)
 N_RANKED = 199
 """Draws a rank is taken among: 95 % of a central interval is then exact."""
 PARAMETERS = names(MAX_COUPLES)
-_PREDICTED = 100
 _UNIT_FACTORS = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
 
 
@@ -272,7 +272,7 @@ def _infer(engines: Engines, name: str, group: Group) -> tuple[Inferred, float]:
     started = time.perf_counter()
     second = engines.run(name, group.take(slice(n - half, n)))
     seconds = (time.perf_counter() - started) / half
-    pairs = ((getattr(part, own.name) for part in (first, second)) for own in fields(Inferred))
+    pairs = zip(first, second, strict=True)
     joined = (np.concatenate([left, right[2 * half - n :]]) for left, right in pairs)
     return Inferred(*joined), seconds
 
@@ -295,8 +295,8 @@ def _gather(
     evidence, efficiency, effective = (np.full(n, np.nan) for _ in range(3))
     for group, part in zip(groups, parts, strict=True):
         column = _columns(group.n_couples)
-        kept = np.linspace(0, part.unknowns.shape[1] - 1, N_RANKED).astype(int)
-        draws[np.ix_(group.case, np.arange(N_RANKED), column)] = part.unknowns[:, kept]
+        kept = thinned(part.unknowns, N_RANKED)
+        draws[np.ix_(group.case, np.arange(N_RANKED), column)] = kept
         mean[np.ix_(group.case, column)] = part.unknowns.mean(axis=1, dtype=np.float64)
         evidence[group.case] = part.log_evidence
         efficiency[group.case], effective[group.case] = part.efficiency, part.effective
@@ -322,16 +322,15 @@ def _predict(
     for number, group in enumerate(groups):
         seen = group.observation
         likelihood = SimulatorLikelihood.of(seen)
-        kept = np.linspace(0, corrected[number].unknowns.shape[1] - 1, _PREDICTED).astype(int)
-        predicted = predicted_currents(likelihood, corrected[number].unknowns[:, kept])
         noise = np.asarray(seen.noise_std)
-        mean[group.case] = predicted.mean(axis=1)
-        std[group.case] = np.sqrt(predicted.var(axis=1) + noise[:, None] ** 2)
+        predicted, mean[group.case], std[group.case] = predict(
+            likelihood, corrected[number].unknowns
+        )
         current[group.case], mask[group.case] = seen.current, seen.observed
         time_s[group.case] = seen.time_s
         p_value[group.case] = predictive_p_value(predicted, seen.current, seen.observed, noise)
         hiding, _ = _infer(engines, CORRECTED, group.hiding())
-        predicted = predicted_currents(likelihood, hiding.unknowns[:, kept])
+        predicted, *_ = predict(likelihood, hiding.unknowns)
         left = np.asarray(seen.observed) & ~group.fitted
         held_out[group.case] = held_out_score(predicted, seen.current, left, noise).chi_square_z
     nothing = np.zeros((n, 1))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ecguard.clean_cases import Group
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import (
+    Inferred,
     correct,
     draw_amortised,
     from_amortised,
@@ -24,29 +25,13 @@ from ecguard.posterior.likelihood import Likelihood, Observation, SimulatorLikel
 from ecguard.posterior.population import PopulationSettings
 from ecguard.posterior.surrogate_error import SurrogateError
 from ecguard.posterior.surrogate_likelihood import SurrogateLikelihood
-from ecguard.posterior.tempered import TemperedSettings
+from ecguard.posterior.tempered import TemperedSettings, thinned
 from ecguard.surrogate import Surrogate
 
 REFERENCE, SUMMED = "cross-entropy, reference", "cross-entropy, summed"
 EXACT, AMORTISED, CORRECTED = "exact", "amortised", "corrected"
 CORRECTED_SURROGATE = "corrected, surrogate"
-
-
-@dataclass(frozen=True)
-class Inferred:
-    """What an engine says of n cases.
-
-    Attributes:
-        unknowns: draws of equal weight [n, k, 7 m + 2]; NaN where an engine infers none.
-        log_evidence: [n], NaN where an engine gives none.
-        efficiency: effective share of the amortised draws before any adaptation [n], or NaN.
-        effective: effective number of weighed draws [n], or NaN.
-    """
-
-    unknowns: NDArray[np.float32]
-    log_evidence: NDArray[np.floating]
-    efficiency: NDArray[np.floating]
-    effective: NDArray[np.floating]
+_PREDICTED = 100
 
 
 @dataclass(frozen=True)
@@ -104,7 +89,7 @@ class Engines:
         self, group: Group, seen: Observation, keys: Array, likelihood: Likelihood
     ) -> Inferred:
         path = from_amortised(self.amortised, seen, likelihood, group.task, group.n_couples)
-        return Inferred(*correct(path, keys, self.population))
+        return correct(path, keys, self.population)
 
     def _cross_entropy(
         self, group: Group, seen: Observation, settings: CrossEntropySettings
@@ -141,11 +126,27 @@ def case_keys(seed: int, case: NDArray[np.intp]) -> Array:
     return folded(jax.random.key(seed), jnp.asarray(case))
 
 
-def predicted_currents(
-    likelihood: Likelihood, unknowns: NDArray[np.floating]
-) -> NDArray[np.float32]:
-    """Currents [n, k, L] that a model expects of draws [n, k, d] of n cases, mA/cm^2."""
-    return np.asarray(_predicted(likelihood, jnp.asarray(unknowns)))
+class Predicted(NamedTuple):
+    """Currents that posteriors of n cases predict, mA/cm^2.
+
+    Args:
+        draws: expected of at most 100 of a posterior's draws [n, k, L].
+        mean: of these [n, L].
+        std: of what is observed, noise included [n, L].
+    """
+
+    draws: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    std: NDArray[np.float64]
+
+
+def predict(likelihood: Likelihood, unknowns: NDArray[np.floating]) -> Predicted:
+    """What a model predicts from posterior draws [n, k, d] of n cases."""
+    kept = thinned(unknowns, min(_PREDICTED, unknowns.shape[1]))
+    draws = np.asarray(_predicted(likelihood, jnp.asarray(kept)))
+    noise = np.asarray(likelihood.observation.noise_std, np.float64)
+    std = np.sqrt(draws.var(axis=1) + noise[:, None] ** 2)
+    return Predicted(draws, draws.mean(axis=1), std)
 
 
 @eqx.filter_jit

@@ -10,7 +10,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from ecguard import diagnostics as dg
-from ecguard.engines import predicted_currents
+from ecguard.engines import predict
 from ecguard.guardrail import FittedGuardrail, Verdict
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import correct, from_amortised
@@ -34,8 +34,6 @@ SCREENING = PopulationSettings(
     n_proposals=1024, effective=400, most_rounds=12, n_draws=400, block=8
 )
 """Settings of the sampler where thousands of traces are screened."""
-
-_PREDICTED = 100
 
 
 @dataclass(frozen=True)
@@ -95,12 +93,9 @@ def screen(
     path = from_amortised(amortised, observation, likelihood, task, n_couples)
     found = correct(path, keys, settings)
     unknowns = found.unknowns.astype(np.float64)
-    kept = np.linspace(0, unknowns.shape[1] - 1, min(_PREDICTED, settings.n_draws)).astype(int)
-    predicted = predicted_currents(likelihood, found.unknowns[:, kept])
+    predicted, mean, std = predict(likelihood, found.unknowns)
     current, seen = np.asarray(observation.current), np.asarray(observation.observed)
     noise = np.asarray(observation.noise_std, np.float64)
-    mean = predicted.mean(axis=1)
-    std = np.sqrt(predicted.var(axis=1) + noise[:, None] ** 2)
     nothing = np.zeros((len(mean), 1))
     case = dg.case_diagnostics(current, seen, mean, std, nothing, nothing)
     residual = (current - mean) / noise[:, None]

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from ecguard.errors import InputError
-from ecguard.posterior.tempered import TemperedSettings, blocks, over_blocks, sample_tempered
+from ecguard.posterior.tempered import (
+    TemperedSettings,
+    blocks,
+    over_blocks,
+    sample_tempered,
+    thinned,
+)
 
 from .linear import CASES, problem
 
@@ -60,6 +66,12 @@ def test_blocks_have_one_size_and_hold_every_row():
 def test_blocks_come_back_in_their_order():
     found = over_blocks(lambda rows: rows.tolist(), np.arange(5), 2)
     assert found == [[0, 1], [2, 3], [4, 4]]
+
+
+def test_thinned_draws_are_even_and_hold_both_ends():
+    draws = np.arange(20).reshape(2, 10, 1)
+    np.testing.assert_array_equal(thinned(draws, 4)[..., 0], [[0, 3, 6, 9], [10, 13, 16, 19]])
+    np.testing.assert_array_equal(thinned(draws, 10), draws)
 
 
 def test_a_path_draws_for_many_cases_as_for_each():

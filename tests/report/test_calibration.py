@@ -5,7 +5,8 @@ import pytest
 
 from ecguard.calibration import _infer
 from ecguard.clean_cases import CleanSettings, draw_clean
-from ecguard.engines import CORRECTED, EXACT, REFERENCE, Inferred
+from ecguard.engines import CORRECTED, EXACT, REFERENCE
+from ecguard.posterior.corrected import Inferred
 
 from .toy_calibration import N, result_of
 

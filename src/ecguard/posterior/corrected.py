@@ -36,11 +36,11 @@ from ecguard.posterior.tempered import Particle, Path, blocks, take
 from ecguard.posterior.unknowns import join, log_prior
 
 
-class Corrected(NamedTuple):
-    """Posteriors of n traces.
+class Inferred(NamedTuple):
+    """Posteriors of n traces; NaN where an engine gives none.
 
     Args:
-        unknowns: draws [n, n_draws, 7 m + 2], of equal weight.
+        unknowns: draws of equal weight [n, n_draws, 7 m + 2].
         log_evidence: ln p(observed samples | m couples) [n].
         efficiency: effective share of the amortised draws, before any adaptation [n].
         effective: effective number of all weighed draws [n].
@@ -191,7 +191,7 @@ def check_valid(amortised: Amortised, observation: Observation, task: NDArray[np
 
 def correct(
     path: FromAmortised, keys: Array, settings: PopulationSettings | None = None
-) -> Corrected:
+) -> Inferred:
     """Correct the amortised posteriors of n traces under their likelihood.
 
     Args:
@@ -202,7 +202,7 @@ def correct(
     settings = settings or PopulationSettings()
     size = settings.n_proposals * path.n_couples
     found = sample_population(path, keys, replace(settings, n_proposals=size))
-    return Corrected(to_unknowns(found.scores, path.n_couples), *found[1:4])
+    return Inferred(to_unknowns(found.scores, path.n_couples), *found[1:4])
 
 
 def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np.float32]:

@@ -175,6 +175,11 @@ def blocks(rows: NDArray[np.intp], size: int) -> list[NDArray[np.intp]]:
     return [rows[np.arange(start, start + size).clip(max=len(rows) - 1)] for start in starts]
 
 
+def thinned(draws: NDArray[Any], k: int) -> NDArray[Any]:
+    """Evenly picked ones [n, k, ...] of draws [n, all, ...], the first and the last among them."""
+    return draws[:, np.linspace(0, draws.shape[1] - 1, k).astype(int)]
+
+
 def take(batch: Any, rows: NDArray[np.intp]) -> Any:
     """The cases `rows` of a batch that knows its `axes`; what all cases share stays as it is."""
     return jax.tree.map(
@@ -203,8 +208,8 @@ def _sample_block(path: Path, keys: Array, settings: TemperedSettings) -> Temper
         final = np.where(final <= settings.final_rounds, final, 0)
         if (reached >= 0).all() and not final.any():
             flat = kept.reshape(n, -1, kept.shape[-1])
-            even = np.linspace(0, flat.shape[1] - 1, settings.n_draws).astype(int)
-            return Tempered(flat[:, even], log_evidence, reached + 1, acceptance)
+            draws = thinned(flat, settings.n_draws)
+            return Tempered(draws, log_evidence, reached + 1, acceptance)
         state, increment, accepted = _advance(path, keys, jnp.asarray(number), state, settings)
         log_evidence += np.where(reached < 0, np.asarray(increment, np.float64), 0.0)
         if final.any():
