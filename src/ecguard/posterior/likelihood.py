@@ -95,7 +95,7 @@ class SimulatorLikelihood(Likelihood):
         grid, potential = solver_grid(observation.time_s, observation.E_V)
         time = np.asarray(observation.time_s, np.float64)
         return cls(
-            jax.tree.map(_as_device, observation),
+            jax.tree.map(as_device, observation),
             jnp.asarray(potential, jnp.float32),
             jnp.asarray(time[:, -1] - time[:, 0], jnp.float32),
             grid,
@@ -194,7 +194,7 @@ def _simulator(grid: SolverGrid) -> Any:
 
     @many.def_vmap
     def _(size: int, batched: list[bool], *arguments: Array) -> tuple[Array, bool]:
-        full = _repeated(size, batched, arguments)
+        full = repeated(size, batched, arguments)
         n = full[0].shape[1]
         flat = many(*(value.reshape(size * n, *value.shape[2:]) for value in full))
         return flat.reshape(size, n, -1), True
@@ -205,14 +205,14 @@ def _simulator(grid: SolverGrid) -> Any:
 
     @one.def_vmap
     def _(size: int, batched: list[bool], *arguments: Array) -> tuple[Array, bool]:
-        full = _repeated(size, batched, arguments)
+        full = repeated(size, batched, arguments)
         return many(*full), True
 
     _SIMULATORS[grid] = one
     return one
 
 
-def _repeated(size: int, batched: list[bool], arguments: tuple[Array, ...]) -> list[Array]:
+def repeated(size: int, batched: list[bool], arguments: tuple[Array, ...]) -> list[Array]:
     """Arguments of a batch, each with a leading axis; what the batch shares is repeated."""
     return [
         value if own else jnp.broadcast_to(value, (size, *value.shape))
@@ -220,6 +220,7 @@ def _repeated(size: int, batched: list[bool], arguments: tuple[Array, ...]) -> l
     ]
 
 
-def _as_device(leaf: Any) -> Array:
+def as_device(leaf: Any) -> Array:
+    """On the device, floats in single precision."""
     array = np.asarray(leaf)
     return jnp.asarray(array if array.dtype == bool else array.astype(np.float32))

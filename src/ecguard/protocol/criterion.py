@@ -1,0 +1,103 @@
+"""What a protocol is worth: the misfit it leaves to a clean model, and what it tells of parameters.
+
+T-optimality (Atkinson and Fedorov 1975): the discrepancy between a fouled electrode and the clean
+model that comes closest to it, under the prior. Expected information gain: the log ratio of prior
+to posterior volume of the couple's parameters, the cell's being nuisances, in the normal
+approximation at the truth of clean electrodes. The two ask for different things.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from ecguard.case_sets import CaseSet
+from ecguard.posterior import coordinates as co
+from ecguard.posterior.joint import JointLikelihood
+from ecguard.posterior.laplace import curvature, find_peak
+from ecguard.posterior.unknowns import n_unknowns, ranges, split
+from ecguard.protocol.protocol import Protocol, currents, observe
+from ecguard.stress import Biofouling
+
+_COUPLE = slice(0, 7)
+_ALPHA = 0.05
+_FARTHEST = 3.0  # of a start, in scores
+
+
+@dataclass(frozen=True)
+class Worth:
+    """A protocol's figures on n cases and k severities.
+
+    Attributes:
+        discrepancy: chi-square that the closest clean electrode leaves [k, n].
+        power: of a chi-square test at 5 % against that discrepancy [k, n].
+        information: gained about the couple's parameters, nats [n].
+        cost_s: time of measurement [n].
+    """
+
+    discrepancy: NDArray[np.float64]
+    power: NDArray[np.float64]
+    information: NDArray[np.float64]
+    cost_s: NDArray[np.float64]
+
+
+def worth(protocol: Protocol, cases: CaseSet, severities: tuple[float, ...]) -> Worth:
+    """Rate a protocol on cases that no report is made on.
+
+    Args:
+        protocol: a candidate.
+        cases: of the design set.
+        severities: of biofouling, 0 to 1.
+    """
+    truth = cases.group.unknowns.astype(np.float64)
+    found = []
+    for severity in severities:
+        fouling = Biofouling().fouling(np.full(len(cases), severity))
+        fouling = jax.tree.map(np.asarray, fouling)
+        noiseless = currents(protocol, cases, fouling)
+        likelihood = _likelihood(protocol, cases, noiseless)
+        factor = np.log(np.asarray(fouling.cover(fouling.initial_theta).k0_factor))
+        found.append(find_peak(likelihood, scores_of(truth, factor)).chi_square)
+    likelihood = _likelihood(protocol, cases, currents(protocol, cases, None))
+    samples = np.asarray(likelihood.observation.observed).sum(axis=1)
+    information = np.eye(n_unknowns(1)) + curvature(likelihood, scores_of(truth))
+    spread = np.linalg.inv(information)[:, _COUPLE, _COUPLE]
+    discrepancy = np.stack(found)
+    freedom = samples - n_unknowns(1)
+    critical = stats.chi2.isf(_ALPHA, freedom)
+    return Worth(
+        discrepancy=discrepancy,
+        power=stats.ncx2.sf(critical, freedom, np.maximum(discrepancy, 1e-9)),
+        information=-0.5 * np.linalg.slogdet(spread)[1],
+        cost_s=protocol.cost_s(cases.experiment.waveform),
+    )
+
+
+def scores_of(
+    unknowns: NDArray[np.floating], ln_k0_shift: NDArray[np.floating] | float = 0.0
+) -> NDArray[np.float64]:
+    """Scores [n, 9] of clean electrodes [n, 9], kept off the ends of the prior.
+
+    Args:
+        unknowns: of the electrodes.
+        ln_k0_shift: added to ln k0, as far as the prior goes.
+    """
+    low, high = ranges(1)
+    room = 1e-3 * (high - low)
+    moved = np.array(unknowns, np.float64)
+    moved[:, 5] += ln_k0_shift
+    moved = np.clip(moved, low + room, high - room)
+    coordinates = co.to_coordinates(split(jnp.asarray(moved, jnp.float32)))
+    return np.clip(np.asarray(co.to_scores(coordinates, 1), np.float64), -_FARTHEST, _FARTHEST)
+
+
+def _likelihood(
+    protocol: Protocol, cases: CaseSet, noiseless: list[NDArray[np.float32]]
+) -> JointLikelihood:
+    """Of noise-free currents, seen where they would be recorded."""
+    steps = observe(protocol, cases, noiseless)
+    exact = [step._replace(current=own) for step, own in zip(steps, noiseless, strict=True)]
+    return JointLikelihood.of(exact, protocol.rests, fouled=False)

@@ -1,0 +1,111 @@
+"""Protocols: sequences of steps on one electrode, and what they measure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from numpy.typing import NDArray
+
+from ecguard.case_sets import CaseSet
+from ecguard.errors import InputError
+from ecguard.fouling import Fouling
+from ecguard.posterior.joint import Rest, rested
+from ecguard.posterior.likelihood import Observation
+from ecguard.protocol.step import KEEP, Own, Step
+from ecguard.simulator import Waveform, simulate_batch
+from ecguard.waveforms import refine
+
+SUBSTEPS = 4
+_SEED = 71
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Steps on one electrode; the first is the case's own voltammogram.
+
+    Args:
+        name: in tables.
+        title: in plain words.
+        steps: in order.
+
+    Raises:
+        InputError: it does not start with the case's own voltammogram, without a rest.
+    """
+
+    name: str
+    title: str
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        if not self.steps or not isinstance(self.steps[0], Own) or self.steps[0].rest_s:
+            raise InputError(
+                "steps", self.steps[:1], "the case's own voltammogram first", "Put Own() there."
+            )
+
+    @property
+    def rests(self) -> tuple[Rest, ...]:
+        """Before each step."""
+        return tuple(Rest(step.rest_s, step.cleaning) for step in self.steps)
+
+    def waveforms(self, first: Waveform) -> tuple[Waveform, ...]:
+        """Of the steps, leaves [n, L], given the voltammograms that the cases start with."""
+        return tuple(step.waveform(first) for step in self.steps)
+
+    def cost_s(self, first: Waveform) -> NDArray[np.float64]:
+        """Time that the protocol takes for each case [n], s."""
+        lasting = [np.asarray(w.t_s[:, -1] - w.t_s[:, 0]) for w in self.waveforms(first)]
+        return np.sum(lasting, axis=0) + sum(step.rest_s for step in self.steps)
+
+
+def currents(
+    protocol: Protocol, cases: CaseSet, fouling: Fouling | None, substeps: int = SUBSTEPS
+) -> list[NDArray[np.float32]]:
+    """Noise-free currents of each step [n, L], mA/cm^2; fouling has leaves [n]."""
+    experiment = cases.experiment
+    couples, cell = experiment.couples, experiment.cell
+    bulk = 1e-6 * (couples.C_ox + couples.C_red).sum(axis=1)
+    found = []
+    for rest, waveform in zip(protocol.rests, protocol.waveforms(experiment.waveform), strict=True):
+        if fouling is not None:
+            theta = np.asarray(rested(fouling.initial_theta, fouling, bulk, rest))
+            fouling = eqx.tree_at(lambda f: f.initial_theta, fouling, theta)
+        outputs: Any = ["coverage"] if fouling is not None else []
+        trace = simulate_batch(refine(waveform, substeps), couples, cell, fouling, outputs)
+        found.append(np.asarray(trace.current_density_mA_cm2)[:, ::substeps])
+        if fouling is not None:
+            theta = np.asarray(trace.coverage)[:, -1]
+            fouling = eqx.tree_at(lambda f: f.initial_theta, fouling, theta)
+    return found
+
+
+def observe(
+    protocol: Protocol, cases: CaseSet, noiseless: list[NDArray[np.float32]]
+) -> tuple[Observation, ...]:
+    """What is recorded of noise-free currents: noise and mask of a case depend on it alone."""
+    seen = cases.group.observation
+    steps = []
+    for k, (step, waveform) in enumerate(
+        zip(protocol.steps, protocol.waveforms(cases.experiment.waveform), strict=True)
+    ):
+        shape = noiseless[k].shape
+        if k == 0 and step.keep == KEEP:
+            noise, shown = cases.experiment.noise, np.asarray(seen.observed)
+        else:
+            rngs = [np.random.default_rng((_SEED, k, int(case))) for case in cases.group.case]
+            noise = np.stack([rng.standard_normal(shape[1]) for rng in rngs])
+            shown = np.stack([rng.random(shape[1]) for rng in rngs]) < step.keep
+            shown[:, : step.quiet_samples] = False
+            if k == 0:
+                noise = cases.experiment.noise
+        std = np.asarray(seen.noise_std)
+        steps.append(
+            Observation(
+                np.asarray(waveform.t_s),
+                np.asarray(waveform.E_V, np.float32),
+                (noiseless[k] + std[:, None] * noise).astype(np.float32),
+                shown,
+                std,
+            )
+        )
+    return tuple(steps)
