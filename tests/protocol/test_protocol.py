@@ -1,0 +1,137 @@
+"""Protocols: their cost, coverage that is carried from step to step, and what is recorded."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
+from ecguard.errors import InputError
+from ecguard.fouling import Fouling
+from ecguard.protocol import CANDIDATES, DEFAULT, Own, Protocol, Scan, Tone, currents, observe
+from ecguard.stress import Biofouling
+
+N, NOISE_STD = 4, 0.05
+TWICE = Protocol("twice", "The same twice", (Own(), Own()))
+ABSENT = dict.fromkeys(("k_ads", "k_des", "k_clean", "k_reaction"), 0.0)
+
+
+@pytest.fixture(scope="module")
+def cases() -> CaseSet:
+    settings = CaseSetSettings(n_design=N, n_calibration=2, n_test=2)
+    return draw_case_sets(settings)["design"]
+
+
+def fouling(severity: float, **changes: float) -> Fouling:
+    """Of N electrodes alike."""
+    usual = Biofouling().fouling(np.full(N, severity))
+    changed = {name: np.full(N, value) for name, value in changes.items()}
+    leaves = {name: np.asarray(getattr(usual, name)) for name in vars(usual)}
+    return Fouling(**(leaves | changed))
+
+
+@pytest.mark.parametrize(
+    "steps", [(), (Scan(),), (Tone(), Own()), (Own(rest_s=1.0), Own())], ids=str
+)
+def test_a_protocol_starts_with_the_own_voltammogram(steps: tuple[Any, ...]) -> None:
+    with pytest.raises(InputError) as raised:
+        Protocol("wrong", "Starts with something else", steps)
+    assert raised.value.name == "steps"
+
+
+def test_rests_and_durations_add_up(cases: CaseSet) -> None:
+    waveform = cases.experiment.waveform
+    own = waveform.t_s[:, -1] - waveform.t_s[:, 0]
+    steps = (Own(), Own(rest_s=30.0), Scan(rate_factor=0.5, rest_s=7.0, quiet=0.5))
+    protocol = Protocol("three", "Three steps", steps)
+    np.testing.assert_allclose(DEFAULT.cost_s(waveform), own)
+    np.testing.assert_allclose(protocol.cost_s(waveform), 2 * own + 3 * own + 37.0, rtol=1e-6)
+    assert [rest.duration_s for rest in protocol.rests] == [0.0, 30.0, 7.0]
+
+
+def test_candidates_are_many_and_named() -> None:
+    assert len(CANDIDATES) >= 10
+    assert CANDIDATES["default"] is DEFAULT
+    for name, protocol in CANDIDATES.items():
+        assert protocol.name == name
+    for texts in ([p.title for p in CANDIDATES.values()], [p.steps for p in CANDIDATES.values()]):
+        assert len(set(texts)) == len(CANDIDATES)
+
+
+def test_clean_currents_are_those_of_the_cases(cases: CaseSet) -> None:
+    (found,) = currents(DEFAULT, cases, None)
+    np.testing.assert_allclose(found, cases.group.current, atol=2e-2 * NOISE_STD)
+
+
+def test_no_fouling_is_fouling_of_severity_0(cases: CaseSet) -> None:
+    clean, bare = currents(TWICE, cases, None), currents(TWICE, cases, fouling(0.0))
+    for one, other in zip(clean, bare, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3 * NOISE_STD)
+    np.testing.assert_array_equal(clean[0], clean[1])
+
+
+def test_coverage_is_carried_along(cases: CaseSet) -> None:
+    first, second = currents(TWICE, cases, fouling(1.0))
+    assert (np.abs(second - first).max(axis=1) > 0.01 * NOISE_STD).all()
+
+
+def test_coverage_that_cannot_change_leaves_both_steps_the_same(cases: CaseSet) -> None:
+    first, second = currents(TWICE, cases, fouling(1.0, **ABSENT))
+    np.testing.assert_allclose(first, second, atol=1e-3 * NOISE_STD)
+    (clean,) = currents(DEFAULT, cases, None)
+    assert (np.abs(first - clean).max(axis=1) > NOISE_STD).all()
+
+
+def test_cleaning_brings_the_electrode_nearer_to_a_clean_one(cases: CaseSet) -> None:
+    clean = currents(DEFAULT, cases, None)[0]
+    off = []
+    for cleaning in (0.0, 1.0):
+        steps = (Own(), Own(rest_s=60.0, cleaning=cleaning))
+        first, second = currents(Protocol("rest", "After a rest", steps), cases, fouling(1.0))
+        off.append(np.square(second - clean).mean(axis=1))
+    assert (off[1] < 0.8 * off[0]).all()
+    assert (off[1] < 0.8 * np.square(first - clean).mean(axis=1)).all()
+
+
+def zeros(protocol: Protocol, cases: CaseSet) -> list[np.ndarray]:
+    """Currents of none."""
+    waveforms = protocol.waveforms(cases.experiment.waveform)
+    return [np.zeros(waveform.t_s.shape, np.float32) for waveform in waveforms]
+
+
+@pytest.mark.parametrize("name", ["default", "repeat", "more-samples", "tone-5000"])
+def test_noise_and_mask_depend_on_the_case_alone(cases: CaseSet, name: str) -> None:
+    protocol, rows = CANDIDATES[name], np.array([3, 1])
+    whole = observe(protocol, cases, zeros(protocol, cases))
+    part = observe(protocol, cases.take(rows), zeros(protocol, cases.take(rows)))
+    for one, other in zip(whole, part, strict=True):
+        for leaf, taken in zip(one, other, strict=True):
+            np.testing.assert_array_equal(np.asarray(leaf)[rows], taken)
+
+
+def test_the_first_step_is_seen_as_in_the_case(cases: CaseSet) -> None:
+    seen = cases.group.observation
+    (first,) = observe(DEFAULT, cases, [cases.group.current])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), first, seen)
+    again, other = observe(TWICE, cases, [cases.group.current] * 2)
+    np.testing.assert_array_equal(again.current, first.current)
+    assert (np.abs(other.current - again.current).std(axis=1) > NOISE_STD / 2).all()
+    assert not (other.observed == again.observed).all(axis=1).any()
+
+
+@pytest.mark.parametrize("name", ["backward", "tone-10", "multi-sine", "pulse"])
+def test_a_quiet_time_is_never_recorded(cases: CaseSet, name: str) -> None:
+    protocol = CANDIDATES[name]
+    step, n = observe(protocol, cases, zeros(protocol, cases))[1], protocol.steps[1].quiet_samples
+    assert n > 0
+    assert not step.observed[:, :n].any()
+    assert step.observed[:, n:].mean() == pytest.approx(0.4, abs=0.07)
+    spread = (step.current / step.noise_std[:, None]).std()
+    assert spread == pytest.approx(1.0, abs=0.1)
+
+
+def test_all_samples_are_kept_where_asked_for(cases: CaseSet) -> None:
+    (step,) = observe(CANDIDATES["more-samples"], cases, [cases.group.current])
+    assert step.observed.all()
+    np.testing.assert_allclose(step.current, cases.group.observation.current, atol=1e-5)

@@ -1,0 +1,136 @@
+"""Steps of a protocol: their waveforms, what comes before them, and what they refuse."""
+
+import numpy as np
+import pytest
+
+from ecguard.errors import InputError
+from ecguard.protocol import MultiSine, Own, Pulse, Scan, Step, Tone
+from ecguard.protocol.step import SAMPLES
+from ecguard.simulator import Waveform
+from ecguard.waveforms import cyclic
+
+START, VERTEX, RATE = np.array([0.5, -0.6]), np.array([-0.5, 0.6]), np.array([0.05, 0.5])
+HALF_STEP_V = 1.2 / (SAMPLES - 1)  # by which the sampled tip may miss the vertex
+STEPS = (
+    Own(),
+    Own(quiet=2.0),
+    Scan(),
+    Scan(rate_V_s=20.0, quiet=10.0),
+    Scan(rate_factor=0.2),
+    Scan(backward=True, quiet=0.2),
+    Tone(frequency_Hz=100.0, quiet=20.0),
+    Tone(frequency_Hz=5000.0, place=0.5, quiet=200.0),
+    MultiSine(quiet=50.0),
+    Pulse(height=0.1, duration_s=1e-3, quiet=200.0),
+)
+
+
+@pytest.fixture(scope="module")
+def first() -> Waveform:
+    """Voltammograms downwards and upwards, at two rates."""
+    return cyclic(START, VERTEX, RATE, SAMPLES)
+
+
+@pytest.mark.parametrize("step", [Own, Scan, Tone, MultiSine, Pulse])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("keep", 0.0), ("keep", -0.1), ("keep", 1.01), ("keep", float("nan"))),
+        *(("rest_s", -1.0), ("rest_s", float("inf"))),
+        *(("cleaning", -0.1), ("cleaning", 1.1)),
+        *(("quiet", -0.5), ("quiet", 1e4)),
+    ],
+)
+def test_values_out_of_range_are_refused(step: type[Step], name: str, value: float) -> None:
+    with pytest.raises(InputError, match=str(value)) as raised:
+        step(**{name: value})
+    assert raised.value.name == name
+
+
+@pytest.mark.parametrize("step", STEPS, ids=str)
+def test_a_step_records_as_many_samples_as_a_voltammogram(step: Step, first: Waveform) -> None:
+    recorded = step.recorded(first)
+    assert recorded.t_s.shape == recorded.E_V.shape == (2, SAMPLES)
+    spacing = np.diff(recorded.t_s)
+    assert spacing.min() > 0
+    np.testing.assert_allclose(spacing, spacing[:, :1] * np.ones(SAMPLES - 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=str)
+def test_a_quiet_time_holds_the_first_potential(step: Step, first: Waveform) -> None:
+    recorded, whole, n = step.recorded(first), step.waveform(first), step.quiet_samples
+    assert (n > 0) == (step.quiet > 0)
+    assert whole.t_s.shape == whole.E_V.shape == (2, n + SAMPLES)
+    assert np.diff(whole.t_s).min() > 0
+    np.testing.assert_array_equal(whole.E_V[:, :n], np.repeat(recorded.E_V[:, :1], n, axis=1))
+    np.testing.assert_allclose(whole.E_V[:, n:], recorded.E_V, atol=1e-12)
+    lasting = recorded.t_s[:, -1] - recorded.t_s[:, 0]
+    np.testing.assert_allclose(
+        whole.t_s[:, n:] - whole.t_s[:, :1],
+        recorded.t_s - recorded.t_s[:, :1] + step.quiet * lasting[:, None],
+        rtol=1e-6,
+    )
+
+
+def test_own_is_the_voltammogram_of_the_case(first: Waveform) -> None:
+    assert Own().waveform(first) is first
+
+
+def test_a_scan_goes_over_the_window_at_the_rate_of_the_case(first: Waveform) -> None:
+    scan = Scan().waveform(first)
+    np.testing.assert_allclose(scan.t_s, first.t_s, rtol=1e-9)
+    np.testing.assert_allclose(scan.E_V, first.E_V, atol=HALF_STEP_V)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_scan_has_the_rate_asked_for(first: Waveform, backward: bool) -> None:
+    scan = Scan(rate_V_s=20.0, backward=backward).recorded(first)
+    slope = np.abs(np.diff(scan.E_V) / np.diff(scan.t_s))
+    assert np.median(slope) == pytest.approx(20.0, rel=1e-6)
+    assert slope.max() < 20.0 * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("factor", [0.2, 5.0])
+def test_a_factor_scales_the_rate_of_the_case(first: Waveform, factor: float) -> None:
+    scan = Scan(rate_factor=factor).recorded(first)
+    np.testing.assert_allclose(factor * scan.t_s, first.t_s, rtol=1e-6)
+
+
+def test_backward_swaps_the_ends(first: Waveform) -> None:
+    scan = Scan(backward=True).recorded(first)
+    for end, place in ((0, VERTEX), (SAMPLES // 2, START), (-1, VERTEX)):
+        np.testing.assert_allclose(scan.E_V[:, end], place, atol=2 * HALF_STEP_V)
+
+
+@pytest.mark.parametrize("place", [0.0, 0.5])
+@pytest.mark.parametrize("frequency", [10.0, 5000.0])
+def test_a_tone_has_its_frequency_and_amplitude(
+    first: Waveform, frequency: float, place: float
+) -> None:
+    step = Tone(frequency_Hz=frequency, amplitude_V=0.02, place=place).recorded(first)
+    mean = START + place * (VERTEX - START)
+    for case in range(2):
+        phase = 2 * np.pi * frequency * step.t_s[case]
+        basis = np.column_stack([np.ones(SAMPLES), np.sin(phase), np.cos(phase)])
+        found, *_ = np.linalg.lstsq(basis, step.E_V[case], rcond=None)
+        assert found[0] == pytest.approx(mean[case], abs=HALF_STEP_V)
+        assert np.hypot(*found[1:]) == pytest.approx(0.02, rel=1e-3)
+        np.testing.assert_allclose(basis @ found, step.E_V[case], atol=1e-5)
+
+
+def test_a_multi_sine_has_its_lines(first: Waveform) -> None:
+    step = MultiSine(lowest_Hz=100.0, octaves=3, amplitude_V=0.005).recorded(first)
+    spacing = step.t_s[0, 1] - step.t_s[0, 0]
+    lines = 2 / (SAMPLES - 1) * np.abs(np.fft.rfft(step.E_V[0, :-1] - START[0]))
+    frequencies = np.fft.rfftfreq(SAMPLES - 1, spacing)
+    (loud,) = np.nonzero(lines > 1e-4)
+    np.testing.assert_allclose(frequencies[loud], [100.0, 200.0, 400.0], rtol=1e-6)
+    np.testing.assert_allclose(lines[loud], 0.005, rtol=1e-3)
+
+
+def test_a_pulse_steps_and_comes_back(first: Waveform) -> None:
+    pulse = Pulse(height=0.1, duration_s=1e-3).recorded(first)
+    np.testing.assert_allclose(pulse.t_s[:, -1] - pulse.t_s[:, 0], 3e-3)
+    top = START + 0.1 * (VERTEX - START)
+    np.testing.assert_allclose(pulse.E_V[:, 130], top, atol=HALF_STEP_V)
+    np.testing.assert_allclose(pulse.E_V[:, [0, 60, 200, 255]].T, [START] * 4)
