@@ -9,22 +9,20 @@ approximation at the truth of clean electrodes. The two ask for different things
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from ecguard.case_sets import CaseSet
-from ecguard.posterior import coordinates as co
+from ecguard.posterior.fouled import scores_of
 from ecguard.posterior.joint import JointLikelihood
 from ecguard.posterior.laplace import curvature, find_peak
-from ecguard.posterior.unknowns import n_unknowns, ranges, split
+from ecguard.posterior.unknowns import n_unknowns
 from ecguard.protocol.protocol import Protocol, currents, observe
 from ecguard.stress import Biofouling
 
 _COUPLE = slice(0, 7)
 _ALPHA = 0.05
-_FARTHEST = 3.0  # of a start, in scores
 
 
 @dataclass(frozen=True)
@@ -74,24 +72,6 @@ def worth(protocol: Protocol, cases: CaseSet, severities: tuple[float, ...]) -> 
         information=-0.5 * np.linalg.slogdet(spread)[1],
         cost_s=protocol.cost_s(cases.experiment.waveform),
     )
-
-
-def scores_of(
-    unknowns: NDArray[np.floating], ln_k0_shift: NDArray[np.floating] | float = 0.0
-) -> NDArray[np.float64]:
-    """Scores [n, 9] of clean electrodes [n, 9], kept off the ends of the prior.
-
-    Args:
-        unknowns: of the electrodes.
-        ln_k0_shift: added to ln k0, as far as the prior goes.
-    """
-    low, high = ranges(1)
-    room = 1e-3 * (high - low)
-    moved = np.array(unknowns, np.float64)
-    moved[:, 5] += ln_k0_shift
-    moved = np.clip(moved, low + room, high - room)
-    coordinates = co.to_coordinates(split(jnp.asarray(moved, jnp.float32)))
-    return np.clip(np.asarray(co.to_scores(coordinates, 1), np.float64), -_FARTHEST, _FARTHEST)
 
 
 def _likelihood(
