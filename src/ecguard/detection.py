@@ -30,7 +30,7 @@ from ecguard.guardrail import (
     reference_grid_search,
 )
 from ecguard.intervals import Interval, excess_p_value, share
-from ecguard.npz import read_npz, save_npz
+from ecguard.parts import kept
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import summaries
 from ecguard.posterior.unknowns import prior_std
@@ -153,19 +153,14 @@ class Bench:
             current = confounded(own, severity)
         else:
             current = MODES[mode].observe(own.experiment, severity, own.group.current)
-        path = self._file(name, current)
-        if path is not None and (kept := _kept(path)) is not None:
-            return kept
-        found = self._screen(own, rows, severity, current)
-        if path is not None:
-            save_npz(path, vars(found))
-        return found
-
-    def _file(self, name: str, current: NDArray[np.float32]) -> Path | None:
-        if self.folder is None:
-            return None
-        own = hashlib.sha256(current.tobytes()).hexdigest()[:16]
-        return self.folder / f"{name}-{self.digest[:16]}-{own}.npz"
+        return kept(
+            self.folder,
+            name,
+            self.digest,
+            current.tobytes(),
+            Part,
+            lambda: self._screen(own, rows, severity, current),
+        )
 
     def _screen(
         self,
@@ -201,14 +196,6 @@ class Bench:
             predicted_mean=found.predicted_mean,
             predicted_std=found.predicted_std,
         )
-
-
-def _kept(path: Path) -> Part | None:
-    """A part that is done, or None where its file is missing or damaged."""
-    try:
-        return Part(**read_npz("part", path))
-    except (InputError, TypeError):
-        return None
 
 
 def confounded(cases: CaseSet, severity: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -108,7 +108,10 @@ class JointLikelihood(Likelihood):
 
 
 def joined(steps: Sequence[Observation]) -> Observation:
-    """Observations of n cases, one step after the other along the samples and in time."""
+    """Observations of n cases, one step after the other along the samples and in time.
+
+    The noise std has a value for each sample, [n, samples], as steps may differ in it.
+    """
     times, end = [], 0.0
     for step in steps:
         times.append(np.asarray(step.time_s) + end)
@@ -122,7 +125,13 @@ def joined(steps: Sequence[Observation]) -> Observation:
         whole("E_V"),
         whole("current"),
         whole("observed"),
-        np.asarray(steps[0].noise_std),
+        np.concatenate(
+            [
+                np.repeat(np.asarray(step.noise_std)[:, None], np.shape(step.current)[1], axis=1)
+                for step in steps
+            ],
+            axis=1,
+        ),
     )
 
 

@@ -1,6 +1,6 @@
 """Protocols: sequences of steps on one electrode, and what they measure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -47,6 +47,17 @@ class Protocol:
     def rests(self) -> tuple[Rest, ...]:
         """Before each step."""
         return tuple(Rest(step.rest_s, step.cleaning) for step in self.steps)
+
+    def with_white_noise(self) -> "Protocol":
+        """The same, the added steps as noisy per root of the bandwidth as the voltammogram."""
+        added = tuple(replace(step, white=True) for step in self.steps[1:])
+        return replace(self, name=f"{self.name}-white", steps=(self.steps[0], *added))
+
+    def cleaned(self, rest_s: float = 60.0) -> "Protocol":
+        """The same, and its last step once more after cleaning."""
+        again = replace(self.steps[-1], rest_s=rest_s, cleaning=1.0)
+        title = f"{self.title}, {rest_s:.0f} s of cleaning, and that again"
+        return Protocol(f"{self.name}-cleaned", title, (*self.steps, again))
 
     def waveforms(self, first: Waveform) -> tuple[Waveform, ...]:
         """Of the steps, leaves [n, L], given the voltammograms that the cases start with."""
@@ -98,7 +109,8 @@ def observe(
             shown[:, : step.quiet_samples] = False
             if k == 0:
                 noise = cases.experiment.noise
-        std = np.asarray(seen.noise_std)
+        factor = step.noise_factor(cases.experiment.waveform)
+        std = (np.asarray(seen.noise_std) * factor).astype(np.float32)
         steps.append(
             Observation(
                 np.asarray(waveform.t_s),

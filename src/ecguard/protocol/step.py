@@ -5,7 +5,7 @@ even in time, so that all cases of a step share their solver grid.
 """
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -31,6 +31,8 @@ class Step(abc.ABC):
         cleaning: strength of cleaning during the rest, 0 to 1.
         quiet: time held at the first potential before anything is recorded, in units of the
             recorded duration.
+        white: noise as dense in frequency as the voltammogram's, so that it grows with the root of
+            the sampling rate; otherwise every sample is as noisy as one of the voltammogram.
 
     Raises:
         InputError: a value is out of range.
@@ -40,6 +42,7 @@ class Step(abc.ABC):
     rest_s: float = 0.0
     cleaning: float = 0.0
     quiet: float = 0.0
+    white: bool = False
     kind: ClassVar[str]
 
     def __post_init__(self) -> None:
@@ -57,12 +60,30 @@ class Step(abc.ABC):
     def recorded(self, first: Waveform) -> Waveform:
         """What is recorded [n, L], given the voltammograms [n, L] that the cases start with."""
 
+    def scaled(self, pace: float, size: float) -> "Step":
+        """The same step `pace` times as fast and `size` times as large.
+
+        Raises:
+            InputError: it follows the case's own voltammogram and cannot be changed.
+        """
+        raise InputError("step", self.kind, "a scan, a tone or a pulse", f"Leave {pace}, {size}.")
+
     def waveform(self, first: Waveform) -> Waveform:
         """The quiet time and what is recorded after it, [n, quiet_samples + L]."""
         recorded = self.recorded(first)
         if not self.quiet:
             return recorded
         return concatenate(_quiet(recorded, self.quiet), recorded)
+
+    def noise_factor(self, first: Waveform) -> NDArray[np.float64]:
+        """Noise std of its samples over that of the voltammogram's [n]."""
+        if not self.white:
+            return np.ones(len(first.t_s))
+        recorded = self.recorded(first)
+        intervals = [
+            _duration(waveform) / (waveform.t_s.shape[1] - 1) for waveform in (first, recorded)
+        ]
+        return np.sqrt(intervals[0] / intervals[1])
 
     @property
     def quiet_samples(self) -> int:
@@ -102,6 +123,12 @@ class Scan(Step):
         ends = (vertex, start) if self.backward else (start, vertex)
         return cyclic(*ends, rate, SAMPLES)
 
+    def scaled(self, pace: float, size: float) -> "Scan":
+        """Faster; the window is the voltammogram's own, so that `size` must be 1."""
+        if size != 1.0:
+            raise InputError("size", size, "1 for a scan", "Change its pace alone.")
+        return replace(self, rate_V_s=pace * self.rate_V_s, rate_factor=pace * self.rate_factor)
+
 
 @dataclass(frozen=True)
 class Tone(Step):
@@ -122,6 +149,12 @@ class Tone(Step):
         start, vertex = _window(first)
         mean = start + self.place * (vertex - start)
         return tone(mean, self.amplitude_V, self.frequency_Hz, SAMPLES, _PER_PERIOD)
+
+    def scaled(self, pace: float, size: float) -> "Tone":
+        """A higher frequency and a larger amplitude."""
+        return replace(
+            self, frequency_Hz=pace * self.frequency_Hz, amplitude_V=size * self.amplitude_V
+        )
 
 
 @dataclass(frozen=True)
@@ -164,6 +197,10 @@ class Pulse(Step):
         top = start + self.height * (vertex - start)
         each = (self.duration_s,) * 3
         return double_step(start, top, start, *each, (SAMPLES - 1) // 3)
+
+    def scaled(self, pace: float, size: float) -> "Pulse":
+        """A shorter and a higher pulse."""
+        return replace(self, duration_s=self.duration_s / pace, height=size * self.height)
 
 
 def _quiet(recorded: Waveform, quiet: float) -> Waveform:

@@ -1,0 +1,41 @@
+"""Results that are kept in files as they are done, so that a run that was killed goes on."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ecguard.errors import InputError
+from ecguard.npz import read_npz, save_npz
+
+Part = TypeVar("Part")
+
+
+def kept(
+    folder: Path | None,
+    name: str,
+    digest: str,
+    inputs: bytes,
+    kind: type[Part],
+    make: Callable[[], Part],
+) -> Part:
+    """Read a result, or make and keep it; a damaged file is made anew.
+
+    Args:
+        folder: of the files; None keeps none.
+        name: of the result.
+        digest: of the code and settings that it depends on.
+        inputs: what else it depends on.
+        kind: a dataclass of arrays.
+        make: computes it.
+    """
+    if folder is None:
+        return make()
+    own = hashlib.sha256(inputs).hexdigest()[:16]
+    path = folder / f"{name}-{digest[:16]}-{own}.npz"
+    try:
+        return kind(**read_npz("part", path))
+    except (InputError, TypeError):
+        found = make()
+        save_npz(path, vars(found))
+        return found

@@ -1,0 +1,197 @@
+"""Trials: what a protocol finds on many electrodes, and what a model makes of it.
+
+A trial infers the electrodes at the peak of their posterior, under the model of a clean electrode
+or of one that may be covered. Diagnostics read the clean model's misfit. None knows the truth.
+"""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from ecguard import diagnostics as dg
+from ecguard.case_sets import CaseSet
+from ecguard.posterior.amortised.artefacts import Amortised
+from ecguard.posterior.corrected import draw_amortised, from_amortised
+from ecguard.posterior.fouled import best_peak, scores_of
+from ecguard.posterior.joint import JointLikelihood
+from ecguard.posterior.laplace import Laplace, find_peak, unknowns_of
+from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
+from ecguard.protocol.protocol import Protocol, currents, observe
+from ecguard.stress import Biofouling
+
+_STEP_DIAGNOSTICS = ("chi_square", "lag_one", "cusum", "largest")
+_COUPLE = slice(0, 7)
+_DRAWS = 400  # of a posterior
+_FIRST = 32  # amortised draws, of which the likeliest start the search
+_STARTS = 2
+_SEED = 29
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A protocol on n electrodes.
+
+    Attributes:
+        case: row of each in its case set [n].
+        severity: of biofouling; NaN where the electrode is clean [n].
+        diagnostics: [n, k], in the order of `diagnostic_names`.
+        mean, low, high: of the unknowns; low and high are the ends of the central 95 % [n, d].
+        credibility: share of the draws farther out than the true couple [n].
+        log_evidence: ln p(samples | model), up to what no model changes [n].
+    """
+
+    case: NDArray[np.intp]
+    severity: NDArray[np.float64]
+    diagnostics: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    credibility: NDArray[np.float64]
+    log_evidence: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.case)
+
+    def take(self, rows: slice | NDArray[np.intp]) -> "Trial":
+        """Some of the electrodes."""
+        return Trial(**{name: values[rows] for name, values in vars(self).items()})
+
+
+def diagnostic_names(protocol: Protocol) -> tuple[str, ...]:
+    """Of a trial's diagnostics: each step's residuals, the peak's place, the steps' conflict."""
+    numbers = range(1, 1 + len(protocol.steps))
+    each = tuple(f"{name} {k}" for k in numbers for name in _STEP_DIAGNOSTICS)
+    return (*each, "distance", *(("conflict",) if len(numbers) > 1 else ()))
+
+
+def run_trial(
+    protocol: Protocol,
+    cases: CaseSet,
+    rows: NDArray[np.intp],
+    severity: NDArray[np.float64] | float,
+    amortised: Amortised,
+    keys: Array,
+    fouled: bool = False,
+    mode: Biofouling | None = None,
+) -> Trial:
+    """Measure electrodes of a case set by a protocol, and infer them.
+
+    Args:
+        protocol: what is measured.
+        cases: a case set.
+        rows: which of its cases.
+        severity: of biofouling [n]; NaN takes the path that has no fouling in it.
+        amortised: a trained density, from whose draws the search starts.
+        keys: a random key for each case [n].
+        fouled: whether the model knows that the electrode may be covered.
+        mode: how the electrodes are fouled.
+    """
+    own = cases.take(rows)
+    severity = np.broadcast_to(np.asarray(severity, np.float64), len(rows))
+    fouling = None
+    if not np.isnan(severity).all():
+        fouling = jax.tree.map(np.asarray, (mode or Biofouling()).fouling(severity))
+    steps = observe(protocol, own, currents(protocol, own, fouling))
+    first = _first_scores(own, steps[0], amortised, keys)
+    peak = _clean_peak(protocol, steps, first)
+    diagnostics = _diagnostics(protocol, steps, peak)
+    if fouled:
+        peak = best_peak(JointLikelihood.of(steps, protocol.rests, fouled=True), peak.scores)
+    draws = peak.draw(_DRAWS, _SEED)
+    low, high = np.quantile(draws, [0.025, 0.975], axis=1)
+    truth = own.group.unknowns.astype(np.float64)
+    return Trial(
+        case=np.asarray(rows),
+        severity=severity,
+        diagnostics=diagnostics,
+        mean=draws.mean(axis=1),
+        low=low,
+        high=high,
+        credibility=dg.region_credibility(draws[:, :, _COUPLE], truth[:, _COUPLE]),
+        log_evidence=peak.log_evidence,
+    )
+
+
+def _first_scores(
+    cases: CaseSet, voltammogram: Observation, amortised: Amortised, keys: Array
+) -> NDArray[np.float64]:
+    """Draws of the amortised posteriors of the first step, as scores [n, _FIRST, 9]."""
+    likelihood = SimulatorLikelihood.of(voltammogram)
+    path = from_amortised(amortised, voltammogram, likelihood, cases.group.task, 1)
+    draws = draw_amortised(path, keys, _FIRST)
+    flat = scores_of(draws.reshape(-1, draws.shape[-1]))
+    return flat.reshape(draws.shape)
+
+
+def _clean_peak(
+    protocol: Protocol, steps: tuple[Observation, ...], first: NDArray[np.float64]
+) -> Laplace:
+    """The highest peak found from the likeliest of the first scores."""
+    likelihood = JointLikelihood.of(steps, protocol.rests, fouled=False)
+    order = np.argsort(-np.asarray(_log_likelihoods(likelihood, jnp.asarray(first, jnp.float32))))
+    rows = np.arange(len(first))
+    found = find_peak(likelihood, first[rows, order[:, 0]])
+    for rank in range(1, _STARTS):
+        found = found.better(find_peak(likelihood, first[rows, order[:, rank]]))
+    return found
+
+
+def _diagnostics(
+    protocol: Protocol, steps: tuple[Observation, ...], peak: Laplace
+) -> NDArray[np.float64]:
+    """Diagnostics of clean peaks [n, k]."""
+    likelihood = JointLikelihood.of(steps, protocol.rests, fouled=False)
+    expected = np.asarray(_expected(likelihood, jnp.asarray(peak.scores, jnp.float32)))
+    ends = np.cumsum([step.current.shape[1] for step in steps])[:-1]
+    columns = []
+    for step, mean in zip(steps, np.split(expected, ends, axis=1), strict=True):
+        residual = (step.current - mean) / step.noise_std[:, None]
+        columns += [
+            dg.excess_chi_square(residual, step.observed),
+            dg.lag_one(residual, step.observed),
+            dg.cusum(residual, step.observed),
+            dg.largest_residual(residual, step.observed),
+        ]
+    columns.append((peak.scores**2).sum(axis=1))
+    if len(steps) > 1:
+        parts = [
+            find_peak(JointLikelihood.of(some, rests, fouled=False), peak.scores)
+            for some, rests in (
+                (steps[:1], protocol.rests[:1]),
+                (steps[1:], protocol.rests[1:]),
+            )
+        ]
+        columns.append(conflict(*parts))
+    return np.stack(columns, axis=1)
+
+
+def conflict(one: Laplace, other: Laplace) -> NDArray[np.float64]:
+    """Squared distance of two peaks, in units of their joint uncertainty [n].
+
+    Steps on the same clean electrode tell the same of it; no model of a failure is needed.
+    """
+    apart = one.scores - other.scores
+    spread = np.linalg.inv(one.precision) + np.linalg.inv(other.precision)
+    return np.asarray(
+        np.einsum("ni,ni->n", apart, np.linalg.solve(spread, apart[..., None])[..., 0])
+    )
+
+
+@eqx.filter_jit
+def _expected(likelihood: JointLikelihood, scores: Array) -> Array:
+    return likelihood.expected_of_all(unknowns_of(scores))
+
+
+@eqx.filter_jit
+def _log_likelihoods(likelihood: JointLikelihood, scores: Array) -> Array:
+    """[n, k] of scores [n, k, d]."""
+
+    def one(likelihood: JointLikelihood, scores: Array) -> Array:
+        return jax.vmap(likelihood)(unknowns_of(scores))
+
+    return jax.vmap(one)(likelihood, scores)

@@ -1,0 +1,199 @@
+"""Continuous design: how fast and how large a step should be, by the gradient of its criterion.
+
+The criterion is the mean over electrodes and severities of the log of the misfit that the closest
+clean electrode leaves. By the envelope theorem its slope along a design is that at a fixed closest
+electrode, so that one derivative of the two simulated currents gives it.
+"""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from ecguard.case_sets import CaseSet
+from ecguard.errors import InputError
+from ecguard.posterior.fouled import scores_of
+from ecguard.posterior.joint import JointLikelihood
+from ecguard.posterior.laplace import find_peak, unknowns_of
+from ecguard.protocol.protocol import Protocol, currents, observe
+from ecguard.stress import Biofouling
+
+_LONGEST = np.log(2.0)  # step of a round
+_SHRINK = 0.5
+_LEAST = 0.02  # step at which a design is done
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The way to a design.
+
+    Attributes:
+        pace, size: of the last step, in units of what it was, round by round [r].
+        criterion: mean log misfit there [r].
+        slope: of the criterion along ln pace and ln size [r, 2].
+        protocol: with the best design.
+    """
+
+    pace: NDArray[np.float64]
+    size: NDArray[np.float64]
+    criterion: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    protocol: Protocol
+
+
+def tune(
+    protocol: Protocol,
+    cases: CaseSet,
+    severities: tuple[float, ...],
+    most_pace: float = 10.0,
+    most_size: float = 2.0,
+    rounds: int = 12,
+) -> Tuned:
+    """Climb to the pace and size of the last step that leave a clean model the largest misfit.
+
+    Args:
+        protocol: where it starts.
+        cases: of the design set.
+        severities: of biofouling.
+        most_pace, most_size: factors, both ways, within which it stays; 1 keeps that one fixed.
+        rounds: at most.
+
+    Raises:
+        InputError: a factor below 1, or a last step that cannot be scaled.
+    """
+    for name, value in (("most_pace", most_pace), ("most_size", most_size)):
+        if not value >= 1.0:
+            raise InputError(name, value, "1 or more", "Give a factor.")
+    protocol.steps[-1].scaled(1.0, 1.0)
+    limit = np.log([most_pace, most_size])
+    sides = [_Side.of(protocol, cases, severity) for severity in severities]
+    place, length = np.zeros(2), _LONGEST
+    value, slope = _criterion(sides, place)
+    trail = [(place, value, slope)]
+    for _ in range(rounds):
+        free = np.where((np.abs(place) >= limit) & (slope * place > 0) | (limit == 0), 0.0, slope)
+        if not np.abs(free).any() or length < _LEAST:
+            break
+        tried = np.clip(place + length * free / np.abs(free).max(), -limit, limit)
+        there, steep = _criterion(sides, tried)
+        if there <= value:
+            length *= _SHRINK
+            continue
+        place, value, slope = tried, there, steep
+        trail.append((place, value, slope))
+    pace, size = np.exp(place)
+    last = protocol.steps[-1].scaled(float(pace), float(size))
+    return Tuned(
+        pace=np.exp([own[0][0] for own in trail]),
+        size=np.exp([own[0][1] for own in trail]),
+        criterion=np.array([own[1] for own in trail]),
+        slope=np.stack([own[2] for own in trail]),
+        protocol=Protocol(
+            f"{protocol.name}-tuned", f"{protocol.title}, tuned", (*protocol.steps[:-1], last)
+        ),
+    )
+
+
+class _Side:
+    """Electrodes of one severity: what they show, and the clean electrodes closest to it."""
+
+    def __init__(
+        self,
+        clean: JointLikelihood,
+        fouled: JointLikelihood,
+        unknowns: Array,
+        scores: NDArray[np.float64],
+        white: bool,
+    ) -> None:
+        self.clean, self.fouled, self.unknowns = clean, fouled, unknowns
+        self.scores, self.white = scores, white
+
+    @classmethod
+    def of(cls, protocol: Protocol, cases: CaseSet, severity: float) -> "_Side":
+        fouling = jax.tree.map(np.asarray, Biofouling().fouling(np.full(len(cases), severity)))
+        steps = observe(protocol, cases, currents(protocol, cases, None))
+        clean, fouled = (
+            JointLikelihood.of(steps, protocol.rests, fouled=own) for own in (False, True)
+        )
+        truth = cases.group.unknowns.astype(np.float64)
+        films = np.log(np.maximum([fouling.k_ads, fouling.Rfilm_theta_max_ohm], 1e-30))
+        unknowns = np.column_stack([truth, fouling.initial_theta, *films])
+        factor = np.log(np.asarray(fouling.cover(fouling.initial_theta).k0_factor))
+        return cls(
+            clean,
+            fouled,
+            jnp.asarray(unknowns, jnp.float32),
+            scores_of(truth, factor),
+            protocol.steps[-1].white,
+        )
+
+    def at(self, place: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Misfit [n] and its slopes [n, 2] for a design."""
+        design = jnp.asarray(place, jnp.float32)
+        shown = _shown(self.fouled, self.unknowns, design, self.white)
+        clean = eqx.tree_at(
+            lambda own: own._observation.current, _designed(self.clean, design, self.white), shown
+        )
+        self.scores = find_peak(clean, self.scores).scores
+        scores = jnp.asarray(self.scores, jnp.float32)
+        value, slope = _misfit(self.clean, self.fouled, self.unknowns, scores, design, self.white)
+        return np.asarray(value, np.float64), np.asarray(slope, np.float64)
+
+
+def _criterion(sides: list[_Side], place: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    found = [side.at(place) for side in sides]
+    value = np.concatenate([own[0] for own in found])
+    slope = np.concatenate([own[1] for own in found])
+    value = np.maximum(value, 1e-6)
+    return float(np.log(value).mean()), np.asarray((slope / value[:, None]).mean(axis=0))
+
+
+def _designed(likelihood: JointLikelihood, design: Array, white: bool) -> JointLikelihood:
+    """The likelihood with another pace and size (both as logs) of the last step."""
+    pace, size = jnp.exp(design)
+    last = likelihood.potentials[-1]
+    start = last[:, :1]
+    noise = likelihood.observation.noise_std
+    if white:
+        samples = len(likelihood.schedule.grids[-1].recorded)
+        noise = noise.at[:, -samples:].multiply(jnp.sqrt(pace))
+    return eqx.tree_at(
+        lambda own: (own.potentials, own.durations, own._observation.noise_std),
+        likelihood,
+        (
+            (*likelihood.potentials[:-1], start + size * (last - start)),
+            (*likelihood.durations[:-1], likelihood.durations[-1] / pace),
+            noise,
+        ),
+    )
+
+
+@eqx.filter_jit
+def _shown(likelihood: JointLikelihood, unknowns: Array, design: Array, white: bool) -> Array:
+    return _designed(likelihood, design, white).expected_of_all(unknowns)
+
+
+@eqx.filter_jit
+def _misfit(
+    clean: JointLikelihood,
+    fouled: JointLikelihood,
+    unknowns: Array,
+    scores: Array,
+    design: Array,
+    white: bool,
+) -> tuple[Array, Array]:
+    def misfit(design: Array) -> Array:
+        closest = _designed(clean, design, white)
+        shown = _designed(fouled, design, white).expected_of_all(unknowns)
+        apart = (
+            shown - closest.expected_of_all(unknowns_of(scores))
+        ) / closest.observation.noise_std
+        apart = jnp.where(closest.observation.observed, apart, 0.0)
+        return jnp.sum(apart**2, axis=1) + jnp.sum(scores**2, axis=1)
+
+    slopes = [jax.jvp(misfit, (design,), (direction,)) for direction in jnp.eye(2)]
+    return slopes[0][0], jnp.stack([slope for _, slope in slopes], axis=1)
