@@ -4,6 +4,7 @@ A trial infers the electrodes at the peak of their posterior, under the model of
 or of one that may be covered. Diagnostics read the clean model's misfit. None knows the truth.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -60,6 +61,13 @@ class Trial:
     def take(self, rows: slice | NDArray[np.intp]) -> "Trial":
         """Some of the electrodes."""
         return Trial(**{name: values[rows] for name, values in vars(self).items()})
+
+
+def joined(trials: Sequence[Trial]) -> Trial:
+    """Trials one after the other."""
+    return Trial(
+        **{name: np.concatenate([vars(own)[name] for own in trials]) for name in vars(trials[0])}
+    )
 
 
 def diagnostic_names(protocol: Protocol) -> tuple[str, ...]:

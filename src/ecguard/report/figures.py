@@ -171,7 +171,7 @@ def lines_figure(
         x_labels: quantity and unit for each panel, such as "potential / V".
         y_labels: the same for y.
         titles: of the panels, or empty.
-        log: logarithmic axes of the panels: "", "y" or "xy"; their points are marked.
+        log: logarithmic axes of the panels: "", "x", "y" or "xy"; their points are marked.
     """
     figure, grid = _figure(1, len(panels), min(4.5 * len(panels), 13.0), 3.8)
     for index, (axes, lines) in enumerate(zip(grid[0], panels, strict=True)):
@@ -193,6 +193,47 @@ def lines_figure(
             axes.set_title(titles[index])
         if len(lines) > 1:
             axes.legend()
+    return figure
+
+
+@style.context(STYLE)
+def points_figure(
+    panels: Sequence[Mapping[str, tuple[float, float]]],
+    x_labels: Sequence[str],
+    y_labels: Sequence[str],
+    marked: Sequence[str] = (),
+    log: Sequence[str] = (),
+) -> Figure:
+    """Panels side by side, each with named points that a number refers to.
+
+    Args:
+        panels: for each panel, x and y by the name of the point; the same names in all.
+        x_labels, y_labels: quantity and unit for each panel.
+        marked: names that stand out.
+        log: logarithmic axes of the panels: "", "x", "y" or "xy".
+    """
+    figure, grid = _figure(1, len(panels), min(5.2 * len(panels), 13.0), 4.4)
+    for index, (axes, points) in enumerate(zip(grid[0], panels, strict=True)):
+        for order, (name, (x, y)) in enumerate(points.items(), start=1):
+            strong = name in marked
+            axes.plot(
+                x,
+                y,
+                "D" if strong else "o",
+                color=COLOURS[1] if strong else COLOURS[0],
+                markersize=8.0 if strong else 5.0,
+                label=f"{order} {name}",
+            )
+            side = 1 if order % 2 else -1
+            axes.annotate(
+                str(order), (x, y), xytext=(5 * side, 5 * side), textcoords="offset points",
+                size=9, ha="left" if side > 0 else "right", va="bottom" if side > 0 else "top",
+            )  # fmt: skip
+        for axis in log[index] if log else "":
+            axes.set(**{f"{axis}scale": "log"})
+        axes.set(xlabel=x_labels[index], ylabel=y_labels[index])
+        axes.margins(0.08)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     return figure
 
 

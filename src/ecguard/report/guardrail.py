@@ -18,7 +18,7 @@ from ecguard.detection import (
 )
 from ecguard.files import sha256
 from ecguard.guardrail import certified_rank, flag_rate, reference_grid_search
-from ecguard.inputs import find_amortised_checkpoint
+from ecguard.inputs import Located, find_amortised_checkpoint
 from ecguard.intervals import Interval, auroc_interval, share
 from ecguard.posterior.amortised.artefacts import load_amortised
 from ecguard.report.chapter import Chapter
@@ -70,13 +70,19 @@ def study(chapter: Chapter) -> DetectionResult:
         InputError: a checkpoint cannot be used, or cases are too few for a certificate.
     """
     found = find_amortised_checkpoint(chapter.parameters["amortised_checkpoint"])
+    root = find_root()
+    folder = Layout(root).parts if root else None
+    return run_detection(
+        settings_of(chapter), load_amortised(found.path), folder, study_digest(found)
+    )
+
+
+def study_digest(checkpoint: Located) -> str:
+    """Of the code and the checkpoint that the results of a study depend on."""
     files = [
         path for path in files_under(PACKAGE) if "report" not in path.relative_to(PACKAGE).parts
     ]
-    digest = digest_of(files, PACKAGE) + (sha256(found.path) if found.path else "")
-    root = find_root()
-    folder = Layout(root).parts if root else None
-    return run_detection(settings_of(chapter), load_amortised(found.path), folder, digest)
+    return digest_of(files, PACKAGE) + (sha256(checkpoint.path) if checkpoint.path else "")
 
 
 def sets_table(result: DetectionResult) -> Markdown:

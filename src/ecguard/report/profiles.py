@@ -25,6 +25,8 @@ class Profile:
         n_faulty: design cases of each failure mode.
         n_cell: test cases of each failure mode and severity.
         n_control: test cases of the control for the simulator's path.
+        n_rated: design cases on which protocols are rated.
+        n_tuned: design cases on which steps are tuned.
     """
 
     name: str
@@ -43,12 +45,14 @@ class Profile:
     n_faulty: int
     n_cell: int
     n_control: int
+    n_rated: int
+    n_tuned: int
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", 6, 300, 1024, 200, 24, "tone", 1, 512, 4096, 24, 48, 24, 3, 2, 24),
+        Profile("smoke", 6, 300, 1024, 200, 24, "tone", 1, 512, 4096, 24, 48, 24, 3, 2, 24, 24, 2),
         Profile(
             "standard",
             100,
@@ -66,6 +70,8 @@ PROFILES = {
             32,
             36,
             200,
+            50,
+            12,
         ),
         Profile(
             "full",
@@ -84,6 +90,8 @@ PROFILES = {
             64,
             72,
             300,
+            50,
+            24,
         ),
     )
 }

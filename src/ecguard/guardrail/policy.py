@@ -1,0 +1,118 @@
+"""When to measure more and when to refit: two thresholds, chosen by what errors and time cost."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ecguard.errors import InputError
+
+ACTIONS = ("accept", "measure more", "refit")
+"""What can be done with a trace, each after the one before."""
+_GRID = 40  # thresholds that are tried, of each score
+
+
+class Outcome(NamedTuple):
+    """What comes of n traces.
+
+    Args:
+        action: index into `ACTIONS` of what was done last [n].
+        failed: whether the posterior that is kept is wrong [n].
+        seconds: of measurement beyond the first voltammogram [n].
+    """
+
+    action: NDArray[np.intp]
+    failed: NDArray[np.bool_]
+    seconds: NDArray[np.float64]
+
+    def cost_s(self, failure_s: float) -> NDArray[np.float64]:
+        """What each trace costs, where a failure that is kept costs `failure_s` [n]."""
+        return np.asarray(self.seconds + failure_s * self.failed)
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What each action would find on n traces.
+
+    Attributes:
+        first_score: of the voltammogram; high is good [n].
+        second_score: of the designed protocol [n].
+        wrong: whether the posterior after each action is wrong [n, 3].
+        seconds: of measurement that each action takes in all, beyond the voltammogram [n, 3].
+    """
+
+    first_score: NDArray[np.float64]
+    second_score: NDArray[np.float64]
+    wrong: NDArray[np.bool_]
+    seconds: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        n = len(self.first_score)
+        shapes = [np.shape(values) for values in vars(self).values()]
+        if not n or shapes != [(n,), (n,), (n, len(ACTIONS)), (n, len(ACTIONS))]:
+            raise InputError(
+                "traces", shapes, f"[n], [n], [n, {len(ACTIONS)}] twice", "Pass one row a trace."
+            )
+
+    def __len__(self) -> int:
+        return len(self.first_score)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Measure more where the first score is low; refit where the second is low as well.
+
+    Attributes:
+        first: threshold of the voltammogram's score.
+        second: threshold of the designed protocol's score.
+    """
+
+    first: float
+    second: float
+
+    @classmethod
+    def always_trust(cls) -> "Policy":
+        """Accepts everything."""
+        return cls(-np.inf, -np.inf)
+
+    @classmethod
+    def always_escalate(cls) -> "Policy":
+        """Refits everything."""
+        return cls(np.inf, np.inf)
+
+    @classmethod
+    def fit(cls, traces: Traces, failure_s: float, weight: ArrayLike = 1.0) -> "Policy":
+        """The thresholds of least mean cost on design traces.
+
+        Args:
+            traces: of the design set.
+            failure_s: what a wrong posterior that is kept costs, in seconds of measurement.
+            weight: of each trace [n].
+
+        Raises:
+            InputError: a failure that costs nothing.
+        """
+        if not failure_s > 0:
+            raise InputError("failure_s", failure_s, "above 0 s", "Say what a failure costs.")
+        each = np.broadcast_to(np.asarray(weight, float), len(traces))
+        policies = [
+            cls(first, second)
+            for first in _thresholds(traces.first_score)
+            for second in _thresholds(traces.second_score)
+        ]
+        costs = [float(each @ policy.apply(traces).cost_s(failure_s)) for policy in policies]
+        return policies[int(np.argmin(costs))]
+
+    def apply(self, traces: Traces) -> Outcome:
+        """What the policy does, and what comes of it."""
+        more = traces.first_score < self.first
+        action = np.where(more, np.where(traces.second_score < self.second, 2, 1), 0)
+        rows = np.arange(len(traces))
+        return Outcome(action, traces.wrong[rows, action], traces.seconds[rows, action])
+
+
+def _thresholds(score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Between the scores, and beyond both ends."""
+    inner = np.quantile(score, np.linspace(0.0, 1.0, _GRID))
+    return np.concatenate([[-np.inf], np.unique(inner), [np.inf]])

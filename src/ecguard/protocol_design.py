@@ -1,0 +1,374 @@
+"""Which measurement to add: candidates rated on design cases, the chosen ones tried on test cases.
+
+Rating needs no noise: it takes the misfit that the closest clean electrode leaves. A protocol is
+tried as a guardrail is: score from the design set, threshold from the calibration set, everything
+reported on the test set. Ratings and trials are kept in files, so that a killed run goes on.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
+from ecguard.engines import case_keys
+from ecguard.errors import InputError
+from ecguard.fouling import Fouling
+from ecguard.guardrail import CertifiedGuardrail, CertifiedThreshold, CombinedScore
+from ecguard.intervals import Interval, excess_p_value, share
+from ecguard.parts import kept
+from ecguard.posterior.amortised.artefacts import Amortised
+from ecguard.posterior.tempered import over_blocks
+from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Worth, worth
+from ecguard.protocol.trial import Trial, diagnostic_names, joined, run_trial
+from ecguard.protocol.tuning import Tuned, tune
+from ecguard.stress import Biofouling
+
+LEVELS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0)
+"""Severities at which protocols are tried."""
+
+RATED = (0.05, 0.1, 0.35, 1.0)
+"""Severities at which candidates are rated."""
+
+WHITE = "-white"
+TUNED: dict[str, float] = {"fast-scan": 1.0, "tone-1000": 2.0, "pulse": 2.0}
+"""Candidates whose last step is tuned, and the factor that its size may change by."""
+NO_RESISTANCE = Biofouling(film=Fouling(initial_theta=Biofouling.full, Rfilm_theta_max_ohm=0.0))
+
+
+@dataclass(frozen=True)
+class ProtocolDesignSettings:
+    """How much is tried.
+
+    Args:
+        sets: the three case sets.
+        n_rated: design cases on which candidates are rated; trials run in blocks of as many, so
+            that one compilation serves both.
+        n_tuned: design cases on which steps are tuned.
+        n_cell: test cases of each severity.
+        alpha, delta: of the certificate.
+    """
+
+    sets: CaseSetSettings = field(default_factory=CaseSetSettings)
+    n_rated: int = 50
+    n_tuned: int = 12
+    n_cell: int = 36
+    alpha: float = 0.05
+    delta: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, most in (
+            ("n_rated", self.sets.n_design),
+            ("n_tuned", self.sets.n_design),
+            ("n_cell", self.sets.n_test),
+        ):
+            value = getattr(self, name)
+            if not 1 <= value <= most:
+                raise InputError(name, value, f"1 to {most}", "Change it, or the case sets.")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What trials are made with.
+
+    Attributes:
+        settings: of the study.
+        amortised: the trained density.
+        sets: by name.
+        folder: of what is done; None keeps nothing.
+        digest: of all that a result depends on but its own inputs.
+    """
+
+    settings: ProtocolDesignSettings
+    amortised: Amortised
+    sets: dict[str, CaseSet]
+    folder: Path | None
+    digest: str
+
+    def rate(self, protocol: Protocol) -> Worth:
+        """Rate a protocol on design cases."""
+        cases = self.sets["design"].take(np.arange(self.settings.n_rated))
+        inputs = repr((protocol, RATED, len(cases))).encode()
+        return kept(
+            self.folder, f"worth-{protocol.name}", self.digest, inputs, Worth,
+            lambda: worth(protocol, cases, RATED),
+        )  # fmt: skip
+
+    def trial(
+        self, protocol: Protocol, job: "Job", fouled: bool = False, mode: Biofouling | None = None
+    ) -> Trial:
+        """Try a protocol, see `run_trial`."""
+        rows, cases = job.rows, self.sets[job.of]
+        severity = np.broadcast_to(np.asarray(job.severity, np.float64), len(rows))
+        what = (protocol, job.of, rows.tolist(), severity.tolist(), fouled, mode)
+        keys = case_keys(self.settings.sets.seed, cases.group.case[rows])
+        return kept(
+            self.folder, f"trial-{protocol.name}-{job.name}", self.digest, repr(what).encode(),
+            Trial,
+            lambda: self._run(protocol, job, severity, keys, fouled, mode),
+        )  # fmt: skip
+
+    def _run(
+        self,
+        protocol: Protocol,
+        job: "Job",
+        severity: NDArray[np.float64],
+        keys: Array,
+        fouled: bool,
+        mode: Biofouling | None,
+    ) -> Trial:
+        def block(places: NDArray[np.intp]) -> Trial:
+            own = run_trial(
+                protocol, self.sets[job.of], job.rows[places], severity[places],
+                self.amortised, keys[places], fouled, mode,
+            )  # fmt: skip
+            return own.take(slice(len(np.unique(places))))
+
+        rows = np.arange(len(job.rows))
+        return joined(over_blocks(block, rows, self.settings.n_rated))
+
+
+class Job(NamedTuple):
+    """What a trial is made on: its name, case set, rows of it, and severities."""
+
+    name: str
+    of: str
+    rows: NDArray[np.intp]
+    severity: NDArray[np.float64] | float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A protocol as it was tried.
+
+    Attributes:
+        protocol: what was measured.
+        clean: clean electrodes of each case set, by its name.
+        faulty: fouled electrodes of the design set, `LEVELS` in turn.
+        control: test electrodes through the path of the stress, fouling off.
+        fouled: the same, at severity 1.
+        tested: test electrodes, `n_cell` at each of `LEVELS` in their order.
+        score: of the diagnostics, learnt on the design set.
+        threshold: of the score, from the calibration set.
+        conflict: threshold of minus the conflict between steps; None with one step.
+    """
+
+    protocol: Protocol
+    clean: dict[str, Trial] = field(repr=False)
+    faulty: Trial = field(repr=False)
+    control: Trial = field(repr=False)
+    fouled: Trial = field(repr=False)
+    tested: Trial = field(repr=False)
+    score: CombinedScore
+    threshold: CertifiedThreshold
+    conflict: CertifiedThreshold | None
+
+    def flags(self, trial: Trial) -> NDArray[np.bool_]:
+        """Whether the certified score flags each electrode [n]."""
+        return self.threshold.flags(self.score(trial.diagnostics))
+
+    def conflict_flags(self, trial: Trial) -> NDArray[np.bool_]:
+        """Whether the conflict between steps alone flags each electrode [n].
+
+        Raises:
+            InputError: there is one step only.
+        """
+        if self.conflict is None:
+            raise InputError("protocol", self.protocol.name, "two steps or more", "Add a step.")
+        return self.conflict.flags(-trial.diagnostics[:, -1])
+
+    def power(self, trial: Trial) -> Interval:
+        """Share of the electrodes that the certified score flags."""
+        return _share(self.flags(trial))
+
+    def at(self, level: int) -> Trial:
+        """Test electrodes at `LEVELS[level]`."""
+        return level_of(self.tested, level)
+
+    def powers(self) -> list[Interval]:
+        """At each of `LEVELS`."""
+        return [self.power(self.at(level)) for level in range(len(LEVELS))]
+
+
+@dataclass(frozen=True)
+class ProtocolDesign:
+    """Ratings, the protocols chosen by them, and their trials.
+
+    Attributes:
+        settings: of the study.
+        bench: what was used.
+        rated: candidates by name, as noisy in every sample as the voltammogram.
+        rated_white: the same with white noise.
+        designed, informative: names of the chosen ones: by power and by information.
+        tried: the default, the two chosen ones, and the designed one with white noise.
+        no_resistance: the designed protocol on a film that has no resistance, as `Tried.tested`.
+        tuned: by name of the candidate.
+    """
+
+    settings: ProtocolDesignSettings
+    bench: Bench = field(repr=False)
+    rated: dict[str, Worth] = field(repr=False)
+    rated_white: dict[str, Worth] = field(repr=False)
+    designed: str
+    informative: str
+    tried: dict[str, Tried] = field(repr=False)
+    no_resistance: Trial = field(repr=False)
+    tuned: dict[str, Tuned] = field(repr=False)
+
+    @property
+    def default_trial(self) -> Tried:
+        """One voltammogram."""
+        return self.tried[DEFAULT.name]
+
+    @property
+    def designed_trial(self) -> Tried:
+        """The protocol chosen by power."""
+        return self.tried[self.designed]
+
+    def excess(self, other: str, level: int) -> tuple[float, float]:
+        """What the designed protocol catches more than another one at a level, and its p-value."""
+        mine, its = (own.flags(own.at(level)) for own in (self.designed_trial, self.tried[other]))
+        return float(mine.mean() - its.mean()), excess_p_value(mine, its)
+
+
+def detection_limit(powers: list[Interval], power: float = 0.9) -> float | None:
+    """Coverage from which on at least `power` of the electrodes are caught; None above all levels.
+
+    Between two levels it is where the straight line in the log of the coverage crosses `power`.
+    """
+    values = np.array([found.value for found in powers])
+    enough = values >= power
+    if not enough[-1]:
+        return None
+    below = np.flatnonzero(~enough)
+    if not len(below):
+        return LEVELS[0] * Biofouling.full
+    low, high = below[-1], below[-1] + 1
+    place = (power - values[low]) / (values[high] - values[low])
+    ends = np.log([LEVELS[low], LEVELS[high]])
+    return float(np.exp(ends[0] + place * (ends[1] - ends[0])) * Biofouling.full)
+
+
+def level_of(trial: Trial, level: int) -> Trial:
+    """Electrodes of one of `LEVELS`, where a trial holds all of them in their order."""
+    n = len(trial) // len(LEVELS)
+    return trial.take(slice(level * n, (level + 1) * n))
+
+
+def run_protocol_design(
+    settings: ProtocolDesignSettings, amortised: Amortised, folder: Path | None, digest: str
+) -> ProtocolDesign:
+    """Rate the candidates, choose, and try the chosen ones.
+
+    Args:
+        settings: of the study.
+        amortised: the trained density.
+        folder: where results that are done are kept; None keeps none.
+        digest: of the code and checkpoint that results depend on.
+
+    Raises:
+        InputError: too few calibration cases for a certificate, or not voltammograms.
+    """
+    if settings.sets.task != "cv":
+        raise InputError("task", settings.sets.task, "cv", "Protocols start with a voltammogram.")
+    bench = Bench(
+        settings, amortised, draw_case_sets(settings.sets), folder,
+        hashlib.sha256((digest + json.dumps(asdict(settings.sets))).encode()).hexdigest(),
+    )  # fmt: skip
+    rated, rated_white = {}, {}
+    for name, protocol in tqdm(CANDIDATES.items(), unit="candidate"):
+        rated[name] = bench.rate(protocol)
+        rated_white[name] = bench.rate(protocol.with_white_noise())
+    designed = best(rated_white, "power")
+    informative = best(rated, "information")
+    chosen = {
+        name: CANDIDATES[name] for name in dict.fromkeys((DEFAULT.name, informative, designed))
+    }
+    harsh = CANDIDATES[designed].with_white_noise()
+    chosen[harsh.name] = harsh
+    with tqdm(total=len(chosen) * 7 + 1, unit="trial") as bar:
+        tried = {}
+        for name, protocol in chosen.items():
+            trials = {}
+            for job in jobs_of(settings):
+                bar.set_postfix_str(f"{name}, {job.name}")
+                trials[job.name] = bench.trial(protocol, job)
+                bar.update()
+            tried[name] = _tried(settings, protocol, trials)
+        last = jobs_of(settings)[-1]._replace(name="no-resistance")
+        bare = bench.trial(CANDIDATES[designed], last, mode=NO_RESISTANCE)
+        bar.update()
+    cases = bench.sets["design"].take(np.arange(settings.n_tuned))
+    tuned = {}
+    for name, most_size in tqdm(TUNED.items(), unit="step tuned"):
+        start = CANDIDATES[name].with_white_noise()
+        tuned[name] = tune(start, cases, RATED[1:3], most_size=most_size)
+    return ProtocolDesign(
+        settings=settings,
+        bench=bench,
+        rated=rated,
+        rated_white=rated_white,
+        designed=designed,
+        informative=informative,
+        tried=tried,
+        no_resistance=bare,
+        tuned=tuned,
+    )
+
+
+def best(rated: dict[str, Worth], by: str) -> str:
+    """Name of the candidate of most mean power or information; of equal ones the cheapest."""
+    return max(
+        rated,
+        key=lambda name: (
+            round(float(getattr(rated[name], by).mean()), 3), -rated[name].cost_s.mean()
+        ),
+    )  # fmt: skip
+
+
+def jobs_of(settings: ProtocolDesignSettings) -> list[Job]:
+    """The trials of a protocol."""
+    sizes, levels = settings.sets, np.array(LEVELS)
+    clean = [
+        Job(name, name, np.arange(getattr(sizes, f"n_{name}")), np.nan)
+        for name in ("design", "calibration", "test")
+    ]
+    design, test = np.arange(sizes.n_design), np.arange(sizes.n_test)
+    each = np.arange(settings.n_cell * len(levels))
+    return [
+        *clean,
+        Job("faulty", "design", design, levels[design % len(levels)]),
+        Job("control", "test", test, 0.0),
+        Job("fouled", "test", test, 1.0),
+        Job("tested", "test", each % sizes.n_test, np.repeat(levels, settings.n_cell)),
+    ]
+
+
+def _tried(settings: ProtocolDesignSettings, protocol: Protocol, trials: dict[str, Trial]) -> Tried:
+    clean = {name: trials[name] for name in ("design", "calibration", "test")}
+    score = CombinedScore.fit(
+        diagnostic_names(protocol), clean["design"].diagnostics, trials["faulty"].diagnostics
+    )
+    rule = CertifiedGuardrail(settings.alpha, settings.delta)
+    calibration = clean["calibration"].diagnostics
+    return Tried(
+        protocol=protocol,
+        clean=clean,
+        faulty=trials["faulty"],
+        control=trials["control"],
+        fouled=trials["fouled"],
+        tested=trials["tested"],
+        score=score,
+        threshold=rule.fit(score(calibration)),
+        conflict=rule.fit(-calibration[:, -1]) if len(protocol.steps) > 1 else None,
+    )
+
+
+def _share(flags: NDArray[np.bool_]) -> Interval:
+    return share(int(flags.sum()), len(flags))

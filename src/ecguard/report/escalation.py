@@ -1,0 +1,406 @@
+"""Tables, figures and claims of the chapter on escalation."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ecguard.escalation import (
+    ASSUMED,
+    FAILURE_S,
+    FAILURES_S,
+    LN_K0,
+    Escalation,
+    run_escalation,
+    share_wrong,
+)
+from ecguard.guardrail.policy import ACTIONS, Outcome
+from ecguard.intervals import Interval, difference_interval, share
+from ecguard.posterior.unknowns import names
+from ecguard.protocol.trial import Trial
+from ecguard.protocol_design import LEVELS, level_of
+from ecguard.report.chapter import Chapter
+from ecguard.report.claims import Claim
+from ecguard.report.failure_modes import percent, table
+from ecguard.report.figures import groups_figure, intervals_figure, lines_figure, points_figure
+from ecguard.report.protocol_design import study as protocol_study
+from ecguard.stress import Biofouling
+
+ERROR_FIGURE = "escalation_error.png"
+COVERAGE_FIGURE = "escalation_coverage.png"
+EVIDENCE_FIGURE = "escalation_evidence.png"
+POLICY_FIGURE = "escalation_policy.png"
+ERROR_RATIO = 1 / 5
+COVERED = (0.90, 0.98)
+LEAST_AUROC = 0.95
+VOLTAMMOGRAM, DESIGNED, REFIT = "one voltammogram", "designed protocol", "refit with a film"
+_COVERAGE, _FILM = len(names(1)), len(names(1)) + 2
+
+
+def study(chapter: Chapter) -> Escalation:
+    """Run both studies; what an earlier run has finished is read from its files."""
+    return run_escalation(protocol_study(chapter))
+
+
+def posteriors(result: Escalation, job: str) -> dict[str, Trial]:
+    """Test electrodes of a job under each kind of posterior: test, fouled or tested."""
+    found = {}
+    for name, tried in (
+        (VOLTAMMOGRAM, result.design.default_trial),
+        (DESIGNED, result.design.designed_trial),
+    ):
+        parts = {"test": tried.clean["test"], "fouled": tried.fouled, "tested": tried.tested}
+        found[name] = parts[job]
+    return {**found, REFIT: result.refit[job]}
+
+
+def recovery_table(result: Escalation) -> Markdown:
+    """Error and coverage of each kind of posterior, clean and fouled."""
+    rows = []
+    for job, words in (("test", "clean"), ("fouled", "coverage 0.78")):
+        for name, trial in posteriors(result, job).items():
+            covered = result.coverage(trial)
+            rows.append(
+                [
+                    words,
+                    name,
+                    f"{np.median(np.abs(result.error(trial))):.2f}",
+                    f"{np.median(result.error(trial)):+.2f}",
+                    f"{covered.mean():.0%}",
+                    percent(_rate(covered[:, LN_K0])),
+                    percent(share_wrong(trial)),
+                ]
+            )
+    head = [
+        "electrodes",
+        "posterior",
+        "median error of ln k0, absolute",
+        "signed",
+        "truth in 95 %, all unknowns",
+        "truth in 95 %, ln k0",
+        "outside the joint region",
+    ]
+    n = len(result.refit["fouled"])
+    return Markdown(f"{table(head, rows)}\n{n} test electrodes in each row.")
+
+
+def error_panel(result: Escalation) -> Figure:
+    """Median error of ln k0 against coverage, and the coverage that the refit finds."""
+    coverage = Biofouling.full * np.array(LEVELS)
+    errors: dict[str, tuple[Any, Any]] = {
+        name: (coverage, [median_error(result, level_of(trial, k)) for k in range(len(LEVELS))])
+        for name, trial in posteriors(result, "tested").items()
+    }
+    refit = result.refit["tested"]
+    found = [level_of(refit, k).mean[:, _COVERAGE] for k in range(len(LEVELS))]
+    films: dict[str, tuple[Any, Any]] = {
+        "median": (coverage, [np.median(own) for own in found]),
+        "10 %": (coverage, [np.quantile(own, 0.1) for own in found]),
+        "90 %": (coverage, [np.quantile(own, 0.9) for own in found]),
+        "truth": (coverage, coverage),
+    }
+    x = "coverage at the start"
+    return lines_figure(
+        [errors, films],
+        [x, x],
+        ["median error of ln k0, absolute", "coverage found by the refit"],
+        log=["xy", "xy"],
+    )
+
+
+def coverage_panel(result: Escalation) -> Figure:
+    """Share of fouled electrodes whose intervals hold the truth, by unknown."""
+    groups = {}
+    for name, trial in posteriors(result, "fouled").items():
+        rates = [_rate(column) for column in result.coverage(trial).T]
+        groups[name] = {
+            unknown: (rate.value, rate.low, rate.high)
+            for unknown, rate in zip(names(1), rates, strict=True)
+        }
+    return intervals_figure(groups, "share with the truth in the 95 % interval", 0.95, COVERED)
+
+
+def evidence_panel(result: Escalation) -> Figure:
+    """Log Bayes factor of film against no film, clean and fouled electrodes."""
+    factor = result.log_bayes_factor("tested")
+    n = len(factor) // len(LEVELS)
+    shown = [0, *range(3, len(LEVELS), 2), len(LEVELS) - 1]
+    groups = {"clean": result.log_bayes_factor("test")}
+    for k in dict.fromkeys(shown):
+        groups[f"{Biofouling.full * LEVELS[k]:.2g}"] = factor[k * n : (k + 1) * n]
+    folded = {name: np.arcsinh(own / 2) / np.log(10) for name, own in groups.items()}
+    return groups_figure(folded, "ln Bayes factor, decades on both sides of 0", 0.0)
+
+
+def evidence_table(result: Escalation) -> Markdown:
+    """How often the evidence prefers a film, by coverage."""
+    factor = result.log_bayes_factor("tested")
+    n = len(factor) // len(LEVELS)
+    clean = result.log_bayes_factor("test")
+    rows = [["0 (clean)", percent(_rate(clean > 0)), f"{np.median(clean):.1f}"]]
+    for k, level in enumerate(LEVELS):
+        own = factor[k * n : (k + 1) * n]
+        rows.append(
+            [f"{Biofouling.full * level:.2g}", percent(_rate(own > 0)), f"{np.median(own):.3g}"]
+        )
+    return Markdown(table(["coverage", "film preferred", "median ln Bayes factor"], rows))
+
+
+def mistaken_table(result: Escalation) -> Markdown:
+    """What the refit does where the film slows the reaction otherwise than it assumes."""
+    few = len(next(iter(result.mistaken.values())))
+    rows = [
+        (coefficient, trial)
+        for coefficient, trial in sorted(
+            [*result.mistaken.items(), (ASSUMED, result.refit["fouled"].take(slice(few)))]
+        )
+    ]
+    words = [
+        [
+            f"{coefficient:g}{' (assumed)' if coefficient == ASSUMED else ''}",
+            f"{np.median(np.abs(result.error(trial))):.2f}",
+            f"{np.median(result.error(trial)):+.2f}",
+            percent(share_wrong(trial)),
+        ]
+        for coefficient, trial in rows
+    ]
+    head = ["true coefficient", "median error of ln k0, absolute", "signed", "outside the region"]
+    return Markdown(f"{table(head, words)}\n{few} test electrodes at severity 1 in each row.")
+
+
+def decision_table(result: Escalation) -> Markdown:
+    """What the policy does with clean and with fouled electrodes."""
+    found, policy = result.outcomes()["policy"], result.policies[FAILURE_S]
+    n_clean = len(result.refit["test"])
+    rows = []
+    for number, action in enumerate(ACTIONS):
+        row: list[object] = [action]
+        for part in (slice(0, n_clean), slice(n_clean, None)):
+            chosen = found.action[part] == number
+            row.append(percent(_rate(chosen)))
+            failed = found.failed[part][chosen]
+            row.append(percent(_rate(failed)) if len(failed) else "–")
+        taken = result.traces("test").seconds[:, number].mean()
+        rows.append([*row, f"{taken:.0f}"])
+    head = [
+        "action",
+        "of clean",
+        "of these wrong",
+        "of fouled",
+        "of these wrong",
+        "seconds it takes",
+    ]
+    return Markdown(
+        f"{table(head, rows)}\nMeasure more where the voltammogram's score is below "
+        f"{policy.first:.2f}; refit where the designed protocol's is below {policy.second:.2f} as "
+        f"well. Chosen on {len(result.traces('design'))} design electrodes for a failure that "
+        f"costs {FAILURE_S:.0f} s of measurement; judged on {len(found.failed)} test electrodes."
+    )
+
+
+def risk_table(result: Escalation) -> Markdown:
+    """Risk and cost of the policy beside always trusting and always escalating."""
+    weight = result.weight("test")
+    rows = []
+    for failure_s in FAILURES_S:
+        for name, outcome in result.outcomes(failure_s).items():
+            risk, seconds = float(weight @ outcome.failed), float(weight @ outcome.seconds)
+            rows.append(
+                [
+                    f"{failure_s:g}",
+                    name,
+                    f"{risk:.1%}",
+                    f"{seconds:.0f}",
+                    f"{seconds + failure_s * risk:.0f}",
+                ]
+            )
+    head = [
+        "a failure costs / s",
+        "what is done",
+        "undetected failures",
+        "more measurement / s",
+        "cost / s",
+    ]
+    return Markdown(table(head, rows))
+
+
+def policy_panel(result: Escalation) -> Figure:
+    """Undetected failures against time, for the three ways to decide."""
+    weight = result.weight("test")
+
+    def place(outcome: Outcome) -> tuple[float, float]:
+        return float(weight @ outcome.seconds), float(weight @ outcome.failed)
+
+    points = {name: place(own) for name, own in result.outcomes().items() if name != "policy"}
+    for failure_s in FAILURES_S:
+        points[f"policy, failure {failure_s:g} s"] = place(result.outcomes(failure_s)["policy"])
+    marked = [f"policy, failure {FAILURE_S:g} s"]
+    x, y = "more measurement / s", "share of undetected failures"
+    return points_figure([points], [x], [y], marked)
+
+
+def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
+    """Every promised number of the escalation."""
+    before, after = (
+        np.abs(result.error(posteriors(result, "fouled")[name])) for name in (VOLTAMMOGRAM, REFIT)
+    )
+    ratio = _median_ratio(after, before)
+    covered = result.coverage(result.refit["fouled"])
+    film = _film_coverage(result)
+    each = covered.mean(axis=0)
+    evidence, risk = result.auroc(), result.risk_difference()
+    outcomes = result.outcomes()
+    weight = result.weight("test")
+    risks = {name: float(weight @ own.failed) for name, own in outcomes.items()}
+    scale = len(weight) * weight
+    dearest = difference_interval(
+        scale * outcomes["policy"].cost_s(FAILURE_S),
+        scale * outcomes["always escalate"].cost_s(FAILURE_S),
+    )
+    clean = result.coverage(result.refit["test"]).mean(axis=1)
+
+    def claim(
+        key: str, text: str, found: Interval, bound: dict[str, Any], figure: str, note: str = ""
+    ) -> Claim:
+        return chapter.claim(
+            key, text, found.value, bound=bound, interval=(found.low, found.high), n=found.n,
+            note=note, figure=figure,
+        )  # fmt: skip
+
+    return (
+        claim(
+            "k0-error",
+            "Median absolute error of ln k0 on fouled electrodes: refit over one voltammogram.",
+            ratio,
+            {"op": "<=", "value": ERROR_RATIO},
+            ERROR_FIGURE,
+            f"{np.median(after):.2f} against {np.median(before):.2f}.",
+        ),
+        claim(
+            "coverage",
+            "Share of true values in the refit's 95 % intervals, fouled electrodes, all unknowns "
+            "of couple and cell.",
+            _mean_interval(covered.mean(axis=1)),
+            {"op": "within", "value": list(COVERED)},
+            COVERAGE_FIGURE,
+            f"By unknown from {each.min():.2f} ({names(1)[int(each.argmin())]}) to "
+            f"{each.max():.2f}; of the film's coverage and resistance "
+            f"{film[0].mean():.2f} and {film[1].mean():.2f}.",
+        ),
+        claim(
+            "worst-coverage",
+            "The same for the unknown that is covered least.",
+            _rate(covered[:, int(each.argmin())]),
+            {"op": "within", "value": list(COVERED)},
+            COVERAGE_FIGURE,
+        ),
+        claim(
+            "clean-coverage",
+            "The same for electrodes that are clean and refitted all the same.",
+            _mean_interval(clean),
+            {"op": "within", "value": list(COVERED)},
+            COVERAGE_FIGURE,
+        ),
+        claim(
+            "evidence",
+            "AUROC of the evidence for a film, designed protocol: coverage 0.78 against clean.",
+            evidence,
+            {"op": ">=", "value": LEAST_AUROC},
+            EVIDENCE_FIGURE,
+        ),
+        claim(
+            "criterion-2-policy-risk",
+            "Undetected failures under the policy less those of always trusting.",
+            risk,
+            {"on": "upper", "op": "<", "value": 0.0},
+            POLICY_FIGURE,
+            ", ".join(f"{name} {own:.1%}" for name, own in risks.items()),
+        ),
+        claim(
+            "cheaper-than-escalating",
+            f"Mean cost of the policy less that of always escalating, s; a failure costs "
+            f"{FAILURE_S:.0f} s.",
+            dearest,
+            {"on": "upper", "op": "<", "value": 0.0},
+            POLICY_FIGURE,
+        ),
+    )
+
+
+def payload(result: Escalation) -> dict[str, Any]:
+    """Posteriors, evidence and the policy."""
+    return {
+        "protocol": result.protocol.title,
+        "levels": list(LEVELS),
+        "posteriors": {
+            job: {
+                name: {
+                    "ln_k0_error": result.error(trial).round(5),
+                    "covered": result.coverage(trial).mean(axis=0).round(5),
+                    "outside": share_wrong(trial).value,
+                }
+                for name, trial in posteriors(result, job).items()
+            }
+            for job in ("test", "fouled", "tested")
+        },
+        "log_bayes_factor": {
+            job: result.log_bayes_factor(job).round(3) for job in ("test", "fouled", "tested")
+        },
+        "film": {
+            job: result.refit[job].mean[:, _COVERAGE:].round(5) for job in ("fouled", "tested")
+        },
+        "mistaken": {
+            f"{coefficient:g}": result.error(trial).round(5)
+            for coefficient, trial in result.mistaken.items()
+        },
+        "policies": {
+            f"{failure_s:g}": {
+                name: None if not np.isfinite(value) else value
+                for name, value in asdict(policy).items()
+            }
+            for failure_s, policy in result.policies.items()
+        },
+        "outcomes": {
+            name: {"action": own.action, "failed": own.failed, "seconds": own.seconds.round(3)}
+            for name, own in result.outcomes().items()
+        },
+    }
+
+
+def median_error(result: Escalation, trial: Trial) -> float:
+    """Median absolute error of ln k0."""
+    return float(np.median(np.abs(result.error(trial))))
+
+
+def _film_coverage(result: Escalation) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether the refit's intervals hold the film's true coverage and resistance, severity 1."""
+    trial = result.refit["fouled"]
+    film = Biofouling().film
+    truths = ((_COVERAGE, film.initial_theta), (_FILM, np.log(film.Rfilm_theta_max_ohm)))
+    first, second = (
+        (trial.low[:, place] <= truth) & (truth <= trial.high[:, place]) for place, truth in truths
+    )
+    return first, second
+
+
+def _mean_interval(values: NDArray[np.floating]) -> Interval:
+    """Mean over electrodes with its bootstrap interval; an electrode's unknowns hang together."""
+    return difference_interval(values, np.zeros(len(values)))
+
+
+def _median_ratio(
+    after: NDArray[np.floating], before: NDArray[np.floating], resamples: int = 2000
+) -> Interval:
+    """Ratio of two medians over the same electrodes, with its bootstrap interval."""
+    rows = np.random.default_rng(0).integers(len(after), size=(resamples, len(after)))
+    drawn = np.median(after[rows], axis=1) / np.median(before[rows], axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    value = float(np.median(after) / np.median(before))
+    return Interval(value, float(low), float(high), len(after))
+
+
+def _rate(flags: Any) -> Interval:
+    return share(int(np.sum(flags)), len(flags))

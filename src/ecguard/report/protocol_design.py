@@ -1,0 +1,385 @@
+"""Tables, figures and claims of the chapter on protocols; the study that two chapters share."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from ecguard.case_sets import CaseSetSettings
+from ecguard.inputs import find_amortised_checkpoint
+from ecguard.intervals import Interval, difference_interval, share
+from ecguard.posterior.amortised.artefacts import load_amortised
+from ecguard.protocol import CANDIDATES, DEFAULT
+from ecguard.protocol_design import (
+    LEVELS,
+    RATED,
+    ProtocolDesign,
+    ProtocolDesignSettings,
+    Tried,
+    detection_limit,
+    level_of,
+    run_protocol_design,
+)
+from ecguard.report.chapter import Chapter
+from ecguard.report.claims import Claim
+from ecguard.report.failure_modes import percent, table
+from ecguard.report.figures import lines_figure, points_figure
+from ecguard.report.guardrail import study_digest
+from ecguard.report.paths import Layout, find_root
+from ecguard.stress import Biofouling
+
+MAP_FIGURE = "protocol_candidates.png"
+POWER_FIGURE = "protocol_power.png"
+TUNING_FIGURE = "protocol_tuning.png"
+CAUGHT = 281 / 300
+GAIN = 0.15
+LIMIT_RATIO = 3.0
+MILD = 0.30  # power of one voltammogram that mild fouling is defined by
+_SHOWN = RATED.index(0.1)
+
+
+def settings_of(chapter: Chapter) -> ProtocolDesignSettings:
+    """Settings of the study, from the parameters and the profile of the chapter."""
+    given, profile = chapter.parameters, chapter.profile
+    return ProtocolDesignSettings(
+        sets=CaseSetSettings(
+            n_design=profile.n_design,
+            n_calibration=given["n_calibration"],
+            n_test=profile.n_test,
+            seed=given["seed"],
+            noise_std=given["eval_noise_std"],
+        ),
+        n_rated=profile.n_rated,
+        n_tuned=profile.n_tuned,
+        n_cell=profile.n_cell,
+        alpha=given["alpha"],
+        delta=given["delta"],
+    )
+
+
+def study(chapter: Chapter) -> ProtocolDesign:
+    """Run the study; what an earlier run has finished is read from its files.
+
+    Raises:
+        InputError: a checkpoint cannot be used, or cases are too few for a certificate.
+    """
+    found = find_amortised_checkpoint(chapter.parameters["amortised_checkpoint"])
+    root = find_root()
+    return run_protocol_design(
+        settings_of(chapter),
+        load_amortised(found.path),
+        Layout(root).parts if root else None,
+        study_digest(found),
+    )
+
+
+def candidates_table(result: ProtocolDesign) -> Markdown:
+    """What each candidate costs, leaves to a clean model, and tells of the couple."""
+    rows = []
+    for name, protocol in CANDIDATES.items():
+        usual, white = result.rated[name], result.rated_white[name]
+        rows.append(
+            [
+                f"**{name}**" if name in (result.designed, result.informative) else name,
+                protocol.title,
+                f"{usual.cost_s.mean():.1f}",
+                f"{np.median(usual.discrepancy[_SHOWN]):.3g}",
+                f"{usual.power.mean():.2f}",
+                f"{white.power.mean():.2f}",
+                f"{usual.information.mean():.1f}",
+            ]
+        )
+    head = [
+        "candidate",
+        "what is measured",
+        "seconds",
+        f"misfit left at severity {RATED[_SHOWN]:g}",
+        "power",
+        "power, white noise",
+        "information / nats",
+    ]
+    return Markdown(table(head, rows))
+
+
+def chosen_words(result: ProtocolDesign) -> Markdown:
+    """The two chosen protocols, and that they differ."""
+    by_power, by_information = (CANDIDATES[n] for n in (result.designed, result.informative))
+    powers = [
+        result.rated_white[name].power.mean() for name in (result.designed, result.informative)
+    ]
+    told = [result.rated[name].information.mean() for name in (result.designed, result.informative)]
+    same = "the same" if by_power.name == by_information.name else "not the same"
+    return Markdown(
+        f"Most power, white noise: **{by_power.name}** ({by_power.title.lower()}; power "
+        f"{powers[0]:.2f}, {told[0]:.1f} nats). Most information about the couple: "
+        f"**{by_information.name}** ({by_information.title.lower()}; power {powers[1]:.2f}, "
+        f"{told[1]:.1f} nats). They are {same}. {len(result.rated[result.designed].cost_s)} design "
+        f"cases, severities {', '.join(f'{level:g}' for level in RATED)}."
+    )
+
+
+def map_panel(result: ProtocolDesign) -> Figure:
+    """Candidates by cost, power and information."""
+    added = result.rated_white
+    cost = {name: float(own.cost_s.mean()) for name, own in added.items()}
+    power = {name: float(own.power.mean()) for name, own in added.items()}
+    told = {name: float(own.information.mean()) for name, own in result.rated.items()}
+    label = "power, white noise"
+    return points_figure(
+        [
+            {name: (cost[name], power[name]) for name in cost},
+            {name: (told[name], power[name]) for name in cost},
+        ],
+        ["time of measurement / s", "information about the couple / nats"],
+        [label, label],
+        (result.designed, result.informative),
+        log=["x", ""],
+    )
+
+
+def tuning_table(result: ProtocolDesign) -> Markdown:
+    """Where the gradient leads from three candidates, white noise."""
+    rows = []
+    for name, tuned in result.tuned.items():
+        pace, size = tuned.slope[-1]
+        rows.append(
+            [
+                name,
+                f"{tuned.pace[-1]:.2f}",
+                f"{tuned.size[-1]:.2f}",
+                f"{np.exp(tuned.criterion[0]):.3g}",
+                f"{np.exp(tuned.criterion[-1]):.3g}",
+                f"{pace:+.2f}",
+                f"{size:+.2f}",
+            ]
+        )
+    head = [
+        "step",
+        "pace, times",
+        "size, times",
+        "misfit at the start",
+        "misfit at the end",
+        "slope left along ln pace",
+        "along ln size",
+    ]
+    return Markdown(
+        f"{table(head, rows)}\nMisfit: geometric mean of chi-square over "
+        f"{result.settings.n_tuned} design cases, severities {RATED[1]:g} and {RATED[2]:g}. Pace "
+        "may change tenfold, size twofold, the window of a scan not at all."
+    )
+
+
+def tuning_panel(result: ProtocolDesign) -> Figure:
+    """The criterion on the way to each design."""
+    lines = {name: (own.pace, np.exp(own.criterion)) for name, own in result.tuned.items()}
+    return lines_figure(
+        [lines], ["pace, in units of the candidate's"], ["misfit left, chi-square"], log=["xy"]
+    )
+
+
+def trials_table(result: ProtocolDesign) -> Markdown:
+    """Alarms and power of every protocol that was tried."""
+    rows = []
+    for name, tried in result.tried.items():
+        limit = detection_limit(tried.powers())
+        rows.append(
+            [
+                name,
+                percent(tried.power(tried.clean["test"])),
+                percent(tried.power(tried.control)),
+                percent(tried.power(tried.fouled)),
+                "–" if limit is None else f"{limit:.2g}",
+            ]
+        )
+        if tried.conflict is not None:
+            conflict = (
+                _rate(tried.conflict_flags(part))
+                for part in (tried.clean["test"], tried.control, tried.fouled)
+            )
+            rows.append([f"{name}, conflict alone", *map(percent, conflict), ""])
+    head = ["protocol", "clean", "control", "fouled, coverage 0.78", "coverage caught in 90 %"]
+    n = len(result.designed_trial.fouled)
+    threshold = result.designed_trial.threshold
+    return Markdown(
+        f"{table(head, rows)}\n{n} test cases in each of the three columns; thresholds at rank "
+        f"{threshold.rank} of {threshold.n} clean calibration cases."
+    )
+
+
+def power_table(result: ProtocolDesign) -> Markdown:
+    """Share caught at every severity, by protocol."""
+    columns = {name: tried.powers() for name, tried in result.tried.items()}
+    bare = _bare(result)
+    rows = [
+        [
+            f"{Biofouling.full * level:.2g}",
+            *(f"{found[k].value:.0%}" for found in columns.values()),
+            f"{bare[k].value:.0%}",
+        ]
+        for k, level in enumerate(LEVELS)
+    ]
+    head = ["coverage", *columns, f"{result.designed}, film without resistance"]
+    n = len(result.designed_trial.tested) // len(LEVELS)
+    return Markdown(f"{table(head, rows)}\n{n} test cases in each cell.")
+
+
+def power_panel(result: ProtocolDesign) -> Figure:
+    """Share caught against coverage, before and after."""
+    coverage = Biofouling.full * np.array(LEVELS)
+    lines = {
+        name: (coverage, [found.value for found in tried.powers()])
+        for name, tried in result.tried.items()
+    }
+    lines["film without resistance"] = (coverage, [found.value for found in _bare(result)])
+    return lines_figure([lines], ["coverage at the start"], ["share flagged"], log=["x"])
+
+
+def mild_level(result: ProtocolDesign) -> int:
+    """The level where one voltammogram catches a share closest to `MILD`."""
+    powers = [found.value for found in result.default_trial.powers()]
+    return int(np.argmin(np.abs(np.array(powers) - MILD)))
+
+
+def gain(result: ProtocolDesign, other: str, level: int) -> Interval:
+    """What the designed protocol catches at a level beyond what another one does."""
+    mine, its = (
+        own.flags(own.at(level)).astype(float)
+        for own in (result.designed_trial, result.tried[other])
+    )
+    return difference_interval(mine, its)
+
+
+def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
+    """Every promised number of the designed protocol."""
+    designed, default = result.designed_trial, result.default_trial
+    level = mild_level(result)
+    coverage = Biofouling.full * LEVELS[level]
+    before, after = (detection_limit(own.powers()) for own in (default, designed))
+    ceiling = before or 1.0
+
+    def rate(key: str, text: str, found: Interval, bound: dict[str, Any], note: str = "") -> Claim:
+        return chapter.claim(
+            key, text, found.value, bound=bound, interval=(found.low, found.high), n=found.n,
+            note=note, figure=POWER_FIGURE,
+        )  # fmt: skip
+
+    return (
+        rate(
+            "held-out-alarms",
+            f"Share of clean test cases that the designed protocol ({result.designed}) flags.",
+            designed.power(designed.clean["test"]),
+            {"op": "<=", "value": result.settings.alpha},
+        ),
+        rate(
+            "control-alarms",
+            "Share of controls, simulated on the path of the stress with fouling off, it flags.",
+            designed.power(designed.control),
+            {"op": "<=", "value": result.settings.alpha},
+        ),
+        rate(
+            "criterion-2-designed-protocol",
+            "Share of fouled test cases (coverage 0.78) that the designed protocol flags.",
+            designed.power(designed.fouled),
+            {"op": ">=", "value": CAUGHT},
+            f"{designed.flags(designed.fouled).sum()} of "
+            f"{len(designed.fouled)}; one voltammogram, judged in the same way, "
+            f"{percent(default.power(default.fouled))}.",
+        ),
+        rate(
+            "white-noise",
+            "The same where the added step is as noisy per root of its bandwidth.",
+            (harsh := result.tried[f"{result.designed}-white"]).power(harsh.fouled),
+            {"op": ">=", "value": CAUGHT},
+        ),
+        rate(
+            "no-resistance",
+            "The same at full severity on a film without resistance; the rule was not learnt anew.",
+            _bare(result)[-1],
+            {"op": ">=", "value": CAUGHT},
+        ),
+        rate(
+            "mild-over-default",
+            f"Share caught at coverage {coverage:.2g} less that of one voltammogram.",
+            gain(result, DEFAULT.name, level),
+            {"op": ">=", "value": GAIN},
+            f"One voltammogram catches {default.powers()[level].value:.0%} there, of all levels "
+            f"the closest to {MILD:.0%}.",
+        ),
+        rate(
+            "mild-over-informative",
+            f"The same less that of the most informative protocol ({result.informative}).",
+            gain(result, result.informative, level),
+            {"op": ">=", "value": GAIN},
+        ),
+        rate(
+            "conflict",
+            "Share of fouled test cases that the conflict between steps flags by itself.",
+            _rate(designed.conflict_flags(designed.fouled)),
+            {"op": ">=", "value": 0.90},
+            "No model of fouling is needed for it.",
+        ),
+        chapter.claim(
+            "detection-limit",
+            "Coverage caught in 90 % of cases: before over after.",
+            None if after is None else ceiling / after,
+            bound={"op": ">=", "value": LIMIT_RATIO},
+            n=len(designed.tested),
+            note=(
+                f"Before: {'above full severity' if before is None else f'{before:.2g}'}, taken as "
+                f"{ceiling:.2g}; after: {'none' if after is None else f'{after:.2g}'}."
+            ),
+            figure=POWER_FIGURE,
+        ),
+    )  # fmt: skip
+
+
+def payload(result: ProtocolDesign) -> dict[str, Any]:
+    """Ratings, choices and trials."""
+    return {
+        "settings": asdict(result.settings),
+        "levels": list(LEVELS),
+        "rated_severities": list(RATED),
+        "designed": result.designed,
+        "informative": result.informative,
+        "candidates": {
+            name: {
+                "title": protocol.title,
+                "steps": [{"kind": own.kind, **asdict(own)} for own in protocol.steps],
+                "cost_s": float(result.rated[name].cost_s.mean()),
+                "power": result.rated[name].power.mean(axis=1).round(4),
+                "power_white_noise": result.rated_white[name].power.mean(axis=1).round(4),
+                "misfit": np.median(result.rated[name].discrepancy, axis=1).round(4),
+                "information_nats": float(result.rated[name].information.mean()),
+            }
+            for name, protocol in CANDIDATES.items()
+        },
+        "tuned": {
+            name: {"pace": own.pace, "size": own.size, "criterion": own.criterion.round(4)}
+            for name, own in result.tuned.items()
+        },
+        "tried": {name: _record(own) for name, own in result.tried.items()},
+        "no_resistance": [found.value for found in _bare(result)],
+    }
+
+
+def _record(tried: Tried) -> dict[str, Any]:
+    parts = {"clean": tried.clean["test"], "control": tried.control, "fouled": tried.fouled}
+    return {
+        "score": asdict(tried.score),
+        "threshold": asdict(tried.threshold),
+        "conflict": None if tried.conflict is None else asdict(tried.conflict),
+        "power": [found.value for found in tried.powers()],
+        "flagged": {name: tried.flags(part) for name, part in parts.items()},
+    }
+
+
+def _bare(result: ProtocolDesign) -> list[Interval]:
+    """The designed protocol's power on a film without resistance."""
+    tried = result.designed_trial
+    return [tried.power(level_of(result.no_resistance, k)) for k in range(len(LEVELS))]
+
+
+def _rate(flags: Any) -> Interval:
+    return share(int(np.sum(flags)), len(flags))
