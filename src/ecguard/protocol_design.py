@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jax import Array
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
@@ -24,9 +23,8 @@ from ecguard.guardrail import CertifiedGuardrail, CertifiedThreshold, CombinedSc
 from ecguard.intervals import Interval, excess_p_value, share
 from ecguard.parts import kept
 from ecguard.posterior.amortised.artefacts import Amortised
-from ecguard.posterior.tempered import over_blocks
 from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Worth, worth
-from ecguard.protocol.trial import Trial, diagnostic_names, joined, run_trial
+from ecguard.protocol.trial import Trial, diagnostic_names, run_trial
 from ecguard.protocol.tuning import Tuned, tune
 from ecguard.stress import Biofouling
 
@@ -48,8 +46,7 @@ class ProtocolDesignSettings:
 
     Args:
         sets: the three case sets.
-        n_rated: design cases on which candidates are rated; trials run in blocks of as many, so
-            that one compilation serves both.
+        n_rated: design cases on which candidates are rated.
         n_tuned: design cases on which steps are tuned.
         n_cell: test cases of each severity.
         alpha, delta: of the certificate.
@@ -111,27 +108,10 @@ class Bench:
         return kept(
             self.folder, f"trial-{protocol.name}-{job.name}", self.digest, repr(what).encode(),
             Trial,
-            lambda: self._run(protocol, job, severity, keys, fouled, mode),
+            lambda: run_trial(
+                protocol, cases, rows, severity, self.amortised, keys, fouled, mode
+            ),
         )  # fmt: skip
-
-    def _run(
-        self,
-        protocol: Protocol,
-        job: "Job",
-        severity: NDArray[np.float64],
-        keys: Array,
-        fouled: bool,
-        mode: Biofouling | None,
-    ) -> Trial:
-        def block(places: NDArray[np.intp]) -> Trial:
-            own = run_trial(
-                protocol, self.sets[job.of], job.rows[places], severity[places],
-                self.amortised, keys[places], fouled, mode,
-            )  # fmt: skip
-            return own.take(slice(len(np.unique(places))))
-
-        rows = np.arange(len(job.rows))
-        return joined(over_blocks(block, rows, self.settings.n_rated))
 
 
 class Job(NamedTuple):

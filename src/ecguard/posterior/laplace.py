@@ -24,6 +24,7 @@ from ecguard.posterior.unknowns import join, n_unknowns
 Floats = NDArray[np.float64]
 
 _LEAST_DAMPING, _MOST_DAMPING = 1e-6, 1e8
+_BLOCKS = (50, 200)  # cases that climb together; few sizes, as each is compiled
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class LaplaceSettings:
     Args:
         most_steps: of a case.
         tolerance: of the loss, in nats: a case is done when a step gains less.
+        share: of the loss that may be left as well, where a misfit is hopeless.
 
     Raises:
         InputError: a value is out of range.
@@ -40,10 +42,13 @@ class LaplaceSettings:
 
     most_steps: int = 60
     tolerance: float = 1e-3
+    share: float = 1e-4
 
     def __post_init__(self) -> None:
         if self.most_steps < 1:
             raise InputError("most_steps", self.most_steps, "1 or more", "Choose one.")
+        if not 0 <= self.share < 1:
+            raise InputError("share", self.share, "from 0 to below 1", "Take 1e-4.")
         if not self.tolerance > 0:
             raise InputError("tolerance", self.tolerance, "above 0, nats", "Take 1e-3.")
 
@@ -107,34 +112,88 @@ def find_peak(
 ) -> Laplace:
     """Climb to the peaks of n posteriors from `start` [n, d], in scores.
 
-    Levenberg and Marquardt (Marquardt 1963, J. SIAM 11, 431), each case with its own damping.
+    Levenberg and Marquardt (Marquardt 1963, J. SIAM 11, 431), each case with its own damping. Cases
+    climb in batches of few sizes; one that is done makes room for the next.
     """
-    settings = settings or LaplaceSettings()
-    scores = np.asarray(start, np.float64).copy()
-    n, d = scores.shape
-    damping = np.full(n, 1e-1)
-    local = _at(likelihood, scores)
-    loss = _loss(local, scores)
-    busy = np.ones(n, bool)
-    for _ in range(settings.most_steps):
-        precision = local.information + np.eye(d)
-        slope = local.gradient + scores
+    climb = _Climb(
+        jax.tree.map(np.asarray, likelihood),
+        np.asarray(start, np.float64),
+        settings or LaplaceSettings(),
+    )
+    waiting = np.arange(len(start))
+    while len(waiting):
+        size = next((own for own in _BLOCKS if own >= len(waiting)), _BLOCKS[-1])
+        climb.advance(waiting[np.arange(size).clip(max=len(waiting) - 1)])
+        waiting = waiting[climb.busy[waiting]]
+    return climb.found()
+
+
+class _Climb:
+    """Where each of n cases stands on its way to its peak."""
+
+    def __init__(self, likelihood: Any, start: Floats, settings: LaplaceSettings) -> None:
+        n, d = start.shape
+        self.likelihood, self.settings = likelihood, settings
+        self.scores = start.copy()
+        self.damping = np.full(n, 1e-1)
+        self.loss = np.full(n, np.inf)
+        self.local = _Local(np.zeros(n), np.zeros((n, d)), np.zeros((n, d, d)))
+        self.steps = np.zeros(n, int)
+        self.busy = np.ones(n, bool)
+
+    def advance(self, rows: NDArray[np.intp]) -> None:
+        """One step of the cases `rows`; those that are done, or stand there twice, stay."""
+        step, gain = self._steps(rows)
+        real = self.busy[rows] & _first(rows)
+        tried = self.scores[rows] + np.where(real[:, None], step, 0.0)
+        own = jax.tree.map(lambda leaf: leaf[rows], self.likelihood)
+        there = _at(own, tried)
+        new = _loss(there, tried)
+        old = self.loss[rows]
+        better = real & ((new < old) | (self.steps[rows] == 0))
+        least = self.settings.tolerance + self.settings.share * np.abs(old)
+        won = rows[better]
+        for mine, its in zip(self.local, there, strict=True):
+            mine[won] = its[better]
+        self.scores[won], self.loss[won] = tried[better], new[better]
+        first = self.steps[rows] == 0
+        damping = self.damping[rows]
+        changed = np.where(better, damping / 5, damping * 4).clip(_LEAST_DAMPING)
+        moved = real & ~first
+        self.damping[rows[moved]] = changed[moved]
+        with np.errstate(invalid="ignore"):
+            close = np.where(better, old - new, gain) < least
+        ended = (moved & (close | (changed > _MOST_DAMPING))) | ~np.isfinite(self.loss[rows])
+        self.steps[rows[real]] += 1
+        ended |= self.steps[rows] > self.settings.most_steps
+        self.busy[rows[real & ended]] = False
+
+    def _steps(self, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """Damped Gauss-Newton steps [b, d], and what the quadratic model gains by them [b]."""
+        scores, local = self.scores[rows], self.local
+        d = scores.shape[1]
+        precision = local.information[rows] + np.eye(d)
+        slope = local.gradient[rows] + scores
         scale = np.einsum("nii->ni", precision)
-        lifted = precision + np.eye(d) * (damping[:, None] * scale)[:, None]
+        lifted = precision + np.eye(d) * (self.damping[rows, None] * scale)[:, None]
         step = -np.linalg.solve(lifted, slope[..., None])[..., 0]
         step *= np.minimum(1.0, 1.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-12))
-        tried = np.where(busy[:, None], scores + step, scores)
-        there = _at(likelihood, tried)
-        new = _loss(there, tried)
-        better = busy & (new < loss)
-        busy &= ~(better & (loss - new < settings.tolerance)) & (damping < _MOST_DAMPING)
-        scores[better] = tried[better]
-        local = _Local(*(_where(better, a, b) for a, b in zip(there, local, strict=True)))
-        loss = np.where(better, new, loss)
-        damping = np.clip(np.where(better, damping / 5, damping * 4), _LEAST_DAMPING, None)
-        if not busy.any():
-            break
-    return Laplace(scores, local.information + np.eye(d), local.chi_square, loss)
+        step[self.steps[rows] == 0] = 0.0
+        curved = np.einsum("ni,nij,nj->n", step, precision, step)
+        return step, -np.einsum("ni,ni->n", slope, step) - 0.5 * curved
+
+    def found(self) -> Laplace:
+        d = self.scores.shape[1]
+        return Laplace(
+            self.scores, self.local.information + np.eye(d), self.local.chi_square, self.loss
+        )
+
+
+def _first(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Where a row stands for the first time."""
+    found = np.zeros(len(rows), bool)
+    found[np.unique(rows, return_index=True)[1]] = True
+    return found
 
 
 def curvature(likelihood: JointLikelihood, scores: NDArray[np.floating]) -> Floats:

@@ -169,6 +169,12 @@ def over_blocks(
         return list(threads.map(job, blocks(rows, size)))
 
 
+def in_blocks(job: Callable[[NDArray[np.intp]], Any], n: int, size: int) -> Any:
+    """Trees of arrays that a job gives for n rows, run in blocks of one size."""
+    found = over_blocks(job, np.arange(n), size)
+    return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(a) for a in leaves])[:n], *found)
+
+
 def blocks(rows: NDArray[np.intp], size: int) -> list[NDArray[np.intp]]:
     """Rows in blocks of one size; the last one is filled up with its last row."""
     starts = range(0, len(rows), size)

@@ -4,7 +4,6 @@ A trial infers the electrodes at the peak of their posterior, under the model of
 or of one that may be covered. Diagnostics read the clean model's misfit. None knows the truth.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -22,14 +21,18 @@ from ecguard.posterior.fouled import best_peak, scores_of
 from ecguard.posterior.joint import JointLikelihood
 from ecguard.posterior.laplace import Laplace, find_peak, unknowns_of
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
+from ecguard.posterior.tempered import in_blocks
 from ecguard.protocol.protocol import Protocol, currents, observe
 from ecguard.stress import Biofouling
 
 _STEP_DIAGNOSTICS = ("chi_square", "lag_one", "cusum", "largest")
+BLOCK = 50
+"""Electrodes that are simulated together: one compilation serves trials of every size."""
 _COUPLE = slice(0, 7)
 _DRAWS = 400  # of a posterior
 _FIRST = 32  # amortised draws, of which the likeliest start the search
 _STARTS = 2
+_MISFIT = 1.0  # excess chi-square, in its std, above which another start is tried
 _SEED = 29
 
 
@@ -63,13 +66,6 @@ class Trial:
         return Trial(**{name: values[rows] for name, values in vars(self).items()})
 
 
-def joined(trials: Sequence[Trial]) -> Trial:
-    """Trials one after the other."""
-    return Trial(
-        **{name: np.concatenate([vars(own)[name] for own in trials]) for name in vars(trials[0])}
-    )
-
-
 def diagnostic_names(protocol: Protocol) -> tuple[str, ...]:
     """Of a trial's diagnostics: each step's residuals, the peak's place, the steps' conflict."""
     numbers = range(1, 1 + len(protocol.steps))
@@ -101,12 +97,17 @@ def run_trial(
     """
     own = cases.take(rows)
     severity = np.broadcast_to(np.asarray(severity, np.float64), len(rows))
-    fouling = None
-    if not np.isnan(severity).all():
-        fouling = jax.tree.map(np.asarray, (mode or Biofouling()).fouling(severity))
-    steps = observe(protocol, own, currents(protocol, own, fouling))
-    first = _first_scores(own, steps[0], amortised, keys)
-    peak = _clean_peak(protocol, steps, first)
+
+    def measure(places: NDArray[np.intp]) -> tuple[tuple[Observation, ...], NDArray[np.float64]]:
+        some, fouling = own.take(places), None
+        if not np.isnan(severity).all():
+            graded = (mode or Biofouling()).fouling(severity[places])
+            fouling = jax.tree.map(np.asarray, graded)
+        steps = observe(protocol, some, currents(protocol, some, fouling))
+        return steps, _likeliest(protocol, steps, some, amortised, keys[places])
+
+    steps, starts = in_blocks(measure, len(rows), BLOCK)
+    peak = _clean_peak(protocol, steps, starts)
     diagnostics = _diagnostics(protocol, steps, peak)
     if fouled:
         peak = best_peak(JointLikelihood.of(steps, protocol.rests, fouled=True), peak.scores)
@@ -125,27 +126,41 @@ def run_trial(
     )
 
 
-def _first_scores(
-    cases: CaseSet, voltammogram: Observation, amortised: Amortised, keys: Array
+def _likeliest(
+    protocol: Protocol,
+    steps: tuple[Observation, ...],
+    cases: CaseSet,
+    amortised: Amortised,
+    keys: Array,
 ) -> NDArray[np.float64]:
-    """Draws of the amortised posteriors of the first step, as scores [n, _FIRST, 9]."""
-    likelihood = SimulatorLikelihood.of(voltammogram)
-    path = from_amortised(amortised, voltammogram, likelihood, cases.group.task, 1)
+    """Of amortised draws from the first step, the likeliest given all steps [n, _STARTS, 9]."""
+    path = from_amortised(
+        amortised, steps[0], SimulatorLikelihood.of(steps[0]), cases.group.task, 1
+    )
     draws = draw_amortised(path, keys, _FIRST)
-    flat = scores_of(draws.reshape(-1, draws.shape[-1]))
-    return flat.reshape(draws.shape)
+    scores = scores_of(draws.reshape(-1, draws.shape[-1])).reshape(draws.shape)
+    likelihood = JointLikelihood.of(steps, protocol.rests, fouled=False)
+    found = np.asarray(_log_likelihoods(likelihood, jnp.asarray(scores, jnp.float32)))
+    order = np.argsort(-found, axis=1, kind="stable")[:, :_STARTS]
+    return np.take_along_axis(scores, order[..., None], axis=1)
 
 
 def _clean_peak(
-    protocol: Protocol, steps: tuple[Observation, ...], first: NDArray[np.float64]
+    protocol: Protocol, steps: tuple[Observation, ...], starts: NDArray[np.float64]
 ) -> Laplace:
-    """The highest peak found from the likeliest of the first scores."""
+    """Peaks from the first of the starts [n, k, 9]; misfits are tried from the others too."""
     likelihood = JointLikelihood.of(steps, protocol.rests, fouled=False)
-    order = np.argsort(-np.asarray(_log_likelihoods(likelihood, jnp.asarray(first, jnp.float32))))
-    rows = np.arange(len(first))
-    found = find_peak(likelihood, first[rows, order[:, 0]])
-    for rank in range(1, _STARTS):
-        found = found.better(find_peak(likelihood, first[rows, order[:, rank]]))
+    found = find_peak(likelihood, starts[:, 0])
+    samples = np.asarray(likelihood.observation.observed).sum(axis=1)
+    again = np.flatnonzero(found.chi_square > samples + _MISFIT * np.sqrt(2 * samples))
+    if not len(again):
+        return found
+    some = jax.tree.map(lambda leaf: leaf[again], likelihood)
+    best = Laplace(*(values[again] for values in found))
+    for k in range(1, starts.shape[1]):
+        best = best.better(find_peak(some, starts[again, k]))
+    for values, own in zip(found, best, strict=True):
+        values[again] = own
     return found
 
 
@@ -153,8 +168,13 @@ def _diagnostics(
     protocol: Protocol, steps: tuple[Observation, ...], peak: Laplace
 ) -> NDArray[np.float64]:
     """Diagnostics of clean peaks [n, k]."""
-    likelihood = JointLikelihood.of(steps, protocol.rests, fouled=False)
-    expected = np.asarray(_expected(likelihood, jnp.asarray(peak.scores, jnp.float32)))
+    whole = jax.tree.map(np.asarray, JointLikelihood.of(steps, protocol.rests, fouled=False))
+
+    def predict(places: NDArray[np.intp]) -> Array:
+        likelihood = jax.tree.map(lambda leaf: leaf[places], whole)
+        return _expected(likelihood, jnp.asarray(peak.scores[places], jnp.float32))
+
+    expected = in_blocks(predict, len(peak.scores), BLOCK)
     ends = np.cumsum([step.current.shape[1] for step in steps])[:-1]
     columns = []
     for step, mean in zip(steps, np.split(expected, ends, axis=1), strict=True):
