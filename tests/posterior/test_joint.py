@@ -99,7 +99,8 @@ def test_joined_samples_follow_each_other(electrodes: CaseSet) -> None:
         assert getattr(whole, name).shape == (N, length)
     assert np.diff(whole.time_s).min() > 0
     np.testing.assert_array_equal(whole.E_V[:, -1], steps[1].E_V[:, -1])
-    np.testing.assert_array_equal(whole.noise_std, steps[0].noise_std)
+    expected = np.repeat(np.asarray(steps[0].noise_std)[:, None], whole.current.shape[1], axis=1)
+    np.testing.assert_array_equal(whole.noise_std, expected)
 
 
 def test_different_sampling_is_refused(electrodes: CaseSet) -> None:

@@ -40,7 +40,7 @@ class LaplaceSettings:
         InputError: a value is out of range.
     """
 
-    most_steps: int = 60
+    most_steps: int = 40
     tolerance: float = 1e-3
     share: float = 1e-4
 
@@ -120,10 +120,10 @@ def find_peak(
         np.asarray(start, np.float64),
         settings or LaplaceSettings(),
     )
+    size = _block(len(start))
     waiting = np.arange(len(start))
     while len(waiting):
-        size = next((own for own in _BLOCKS if own >= len(waiting)), _BLOCKS[-1])
-        climb.advance(waiting[np.arange(size).clip(max=len(waiting) - 1)])
+        climb.advance(waiting[:size])
         waiting = waiting[climb.busy[waiting]]
     return climb.found()
 
@@ -142,31 +142,26 @@ class _Climb:
         self.busy = np.ones(n, bool)
 
     def advance(self, rows: NDArray[np.intp]) -> None:
-        """One step of the cases `rows`; those that are done, or stand there twice, stay."""
+        """One step of the cases `rows`."""
         step, gain = self._steps(rows)
-        real = self.busy[rows] & _first(rows)
-        tried = self.scores[rows] + np.where(real[:, None], step, 0.0)
-        own = jax.tree.map(lambda leaf: leaf[rows], self.likelihood)
-        there = _at(own, tried)
-        new = _loss(there, tried)
-        old = self.loss[rows]
-        better = real & ((new < old) | (self.steps[rows] == 0))
-        least = self.settings.tolerance + self.settings.share * np.abs(old)
+        tried = self.scores[rows] + step
+        there = _at(self.likelihood, rows, tried)
+        new, old, first = _loss(there, tried), self.loss[rows], self.steps[rows] == 0
+        better = first | (new < old)
         won = rows[better]
         for mine, its in zip(self.local, there, strict=True):
             mine[won] = its[better]
         self.scores[won], self.loss[won] = tried[better], new[better]
-        first = self.steps[rows] == 0
         damping = self.damping[rows]
         changed = np.where(better, damping / 5, damping * 4).clip(_LEAST_DAMPING)
-        moved = real & ~first
-        self.damping[rows[moved]] = changed[moved]
+        self.damping[rows] = np.where(first, damping, changed)
+        self.steps[rows] += 1
         with np.errstate(invalid="ignore"):
-            close = np.where(better, old - new, gain) < least
-        ended = (moved & (close | (changed > _MOST_DAMPING))) | ~np.isfinite(self.loss[rows])
-        self.steps[rows[real]] += 1
-        ended |= self.steps[rows] > self.settings.most_steps
-        self.busy[rows[real & ended]] = False
+            gained = np.where(better, old - new, gain)
+        least = self.settings.tolerance + self.settings.share * np.abs(new)
+        ended = ~first & ((gained < least) | (changed > _MOST_DAMPING))
+        ended |= ~np.isfinite(self.loss[rows]) | (self.steps[rows] > self.settings.most_steps)
+        self.busy[rows[ended]] = False
 
     def _steps(self, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """Damped Gauss-Newton steps [b, d], and what the quadratic model gains by them [b]."""
@@ -189,16 +184,13 @@ class _Climb:
         )
 
 
-def _first(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Where a row stands for the first time."""
-    found = np.zeros(len(rows), bool)
-    found[np.unique(rows, return_index=True)[1]] = True
-    return found
-
-
 def curvature(likelihood: JointLikelihood, scores: NDArray[np.floating]) -> Floats:
     """Information of the observed samples about scores [n, d] at given places [n, d, d]."""
-    return np.asarray(_at(likelihood, np.asarray(scores, np.float64)).information)
+    places = np.asarray(scores, np.float64)
+    held = jax.tree.map(np.asarray, likelihood)
+    size = _block(len(places))
+    rows = [np.arange(len(places))[start : start + size] for start in range(0, len(places), size)]
+    return np.concatenate([_at(held, own, places[own]).information for own in rows])
 
 
 def _where(rows: NDArray[np.bool_], one: Floats, other: Floats) -> Floats:
@@ -210,9 +202,17 @@ def _loss(local: _Local, scores: Floats) -> Floats:
     return np.where(np.isfinite(loss), loss, np.inf)
 
 
-def _at(likelihood: JointLikelihood, scores: Floats) -> Any:
-    found = _local(likelihood, jnp.asarray(scores, jnp.float32))
-    return _Local(*(np.asarray(leaf, np.float64) for leaf in found))
+def _block(n: int) -> int:
+    return next((size for size in _BLOCKS if size >= n), _BLOCKS[-1])
+
+
+def _at(likelihood: Any, rows: NDArray[np.intp], scores: Floats) -> _Local:
+    """What the cases `rows` show at scores [b, d], in a batch that is filled up to its size."""
+    size = _block(len(likelihood.durations[0]))
+    filled = np.arange(size).clip(max=len(rows) - 1)
+    own = jax.tree.map(lambda leaf: leaf[rows[filled]], likelihood)
+    found = _local(own, jnp.asarray(scores[filled], jnp.float32))
+    return _Local(*(np.asarray(leaf, np.float64)[: len(rows)] for leaf in found))
 
 
 @eqx.filter_jit

@@ -17,6 +17,7 @@ from ecguard.case_sets import CaseSet
 from ecguard.posterior.fouled import scores_of
 from ecguard.posterior.joint import JointLikelihood
 from ecguard.posterior.laplace import curvature, find_peak
+from ecguard.posterior.likelihood import Observation
 from ecguard.posterior.unknowns import n_unknowns
 from ecguard.protocol.protocol import Protocol, currents, observe
 from ecguard.stress import Biofouling
@@ -51,19 +52,22 @@ def worth(protocol: Protocol, cases: CaseSet, severities: tuple[float, ...]) -> 
         severities: of biofouling, 0 to 1.
     """
     truth = cases.group.unknowns.astype(np.float64)
-    found = []
+    graded, starts = [], []
     for severity in severities:
         fouling = Biofouling().fouling(np.full(len(cases), severity))
         fouling = jax.tree.map(np.asarray, fouling)
-        noiseless = currents(protocol, cases, fouling)
-        likelihood = _likelihood(protocol, cases, noiseless)
+        graded.append(_exact(protocol, cases, currents(protocol, cases, fouling)))
         factor = np.log(np.asarray(fouling.cover(fouling.initial_theta).k0_factor))
-        found.append(find_peak(likelihood, scores_of(truth, factor)).chi_square)
-    likelihood = _likelihood(protocol, cases, currents(protocol, cases, None))
-    samples = np.asarray(likelihood.observation.observed).sum(axis=1)
-    information = np.eye(n_unknowns(1)) + curvature(likelihood, scores_of(truth))
+        starts.append(scores_of(truth, factor))
+    together = jax.tree.map(lambda *own: np.concatenate(own), *graded)
+    likelihood = JointLikelihood.of(together, protocol.rests, fouled=False)
+    peak = find_peak(likelihood, np.concatenate(starts))
+    discrepancy = peak.chi_square.reshape(len(severities), len(cases))
+    samples = np.asarray(likelihood.observation.observed).sum(axis=1)[: len(cases)]
+    # the slopes of a clean electrode do not depend on what was seen
+    slopes = curvature(likelihood, np.tile(scores_of(truth), (len(severities), 1)))[: len(cases)]
+    information = np.eye(n_unknowns(1)) + slopes
     spread = np.linalg.inv(information)[:, _COUPLE, _COUPLE]
-    discrepancy = np.stack(found)
     freedom = samples - n_unknowns(1)
     critical = stats.chi2.isf(_ALPHA, freedom)
     return Worth(
@@ -74,10 +78,9 @@ def worth(protocol: Protocol, cases: CaseSet, severities: tuple[float, ...]) -> 
     )
 
 
-def _likelihood(
+def _exact(
     protocol: Protocol, cases: CaseSet, noiseless: list[NDArray[np.float32]]
-) -> JointLikelihood:
-    """Of noise-free currents, seen where they would be recorded."""
+) -> tuple[Observation, ...]:
+    """Noise-free currents, seen where they would be recorded."""
     steps = observe(protocol, cases, noiseless)
-    exact = [step._replace(current=own) for step, own in zip(steps, noiseless, strict=True)]
-    return JointLikelihood.of(exact, protocol.rests, fouled=False)
+    return tuple(step._replace(current=own) for step, own in zip(steps, noiseless, strict=True))
