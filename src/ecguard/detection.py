@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from ecguard import family
 from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
-from ecguard.diagnostics import Familiarity, region_credibility
+from ecguard.diagnostics import OUTSIDE, Familiarity, region_credibility
 from ecguard.engines import case_keys
 from ecguard.errors import InputError
 from ecguard.guardrail import (
@@ -42,8 +42,6 @@ from ecguard.stress.mode import FailureMode
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0)
 """Severities at which every mode is tried."""
 
-OUTSIDE = 0.05
-"""Credibility below which the truth lies outside the joint 95 % region."""
 MODES: dict[str, FailureMode] = {mode.name: mode() for mode in ALL}
 CONFOUNDED = "confounded"
 """Stands for a mode where a part is made as the reference makes its stress split."""

@@ -19,8 +19,6 @@ from ecguard.protocol.trial import Trial
 from ecguard.protocol_design import Job, ProtocolDesign, jobs_of
 from ecguard.stress import Biofouling
 
-OUTSIDE = 0.05
-"""Credibility below which the truth lies outside the joint 95 % region."""
 FAILURES_S = (60.0, 600.0, 6000.0)
 """What a wrong posterior that is kept may cost, in seconds of measurement."""
 FAILURE_S = 600.0
@@ -88,10 +86,7 @@ class Escalation:
                 (self.design.default_trial, self.design.designed_trial), rows, strict=True
             )
         ]
-        wrong = [
-            np.concatenate([part.credibility < OUTSIDE for part in parts])
-            for parts in (*rows, refit)
-        ]
+        wrong = [np.concatenate([part.wrong for part in parts]) for parts in (*rows, refit)]
         case = np.concatenate([part.case for part in refit])
         first = self.design.bench.sets[of].experiment.waveform
         lasting = [
@@ -132,8 +127,7 @@ class Escalation:
 
 def share_wrong(trial: Trial) -> Interval:
     """Share of the electrodes whose true couple lies outside the joint 95 % region."""
-    wrong = trial.credibility < OUTSIDE
-    return share(int(wrong.sum()), len(wrong))
+    return share(int(trial.wrong.sum()), len(trial))
 
 
 def run_escalation(design: ProtocolDesign) -> Escalation:

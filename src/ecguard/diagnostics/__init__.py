@@ -21,7 +21,7 @@ from ecguard.diagnostics.predictive import (
     predictive_p_value,
 )
 from ecguard.diagnostics.rank import RankHistogram, histogram, log_gamma, ranks
-from ecguard.diagnostics.region import region_credibility
+from ecguard.diagnostics.region import OUTSIDE, region_credibility
 from ecguard.diagnostics.reliability import (
     CaseDiagnostics,
     case_diagnostics,
@@ -38,6 +38,7 @@ from ecguard.diagnostics.residuals import (
 from ecguard.diagnostics.tarp import Tarp, tarp
 
 __all__ = [
+    "OUTSIDE",
     "CalibratedScore",
     "CaseDiagnostics",
     "Coverage",

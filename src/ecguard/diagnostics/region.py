@@ -5,6 +5,9 @@ from numpy.typing import ArrayLike
 
 from ecguard.diagnostics.arguments import Array, draws_and_truth
 
+OUTSIDE = 0.05
+"""Credibility below which the truth lies outside the joint 95 % region."""
+
 
 def region_credibility(draws: ArrayLike, truth: ArrayLike) -> Array:
     """Share of the draws that lie farther out than the truth, case by case.

@@ -5,6 +5,7 @@ or of one that may be covered. Diagnostics read the clean model's misfit. None k
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -61,6 +62,11 @@ class Trial:
     def __len__(self) -> int:
         return len(self.case)
 
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """Whether the true couple lies outside the joint 95 % region [n]."""
+        return self.credibility < dg.OUTSIDE
+
     def take(self, rows: slice | NDArray[np.intp]) -> "Trial":
         """Some of the electrodes."""
         return Trial(**{name: values[rows] for name, values in vars(self).items()})
@@ -95,8 +101,51 @@ def run_trial(
         fouled: whether the model knows that the electrode may be covered.
         mode: how the electrodes are fouled.
     """
-    own = cases.take(rows)
     severity = np.broadcast_to(np.asarray(severity, np.float64), len(rows))
+    steps, peak, expected = fit_clean(protocol, cases, rows, severity, amortised, keys, mode)
+    diagnostics = _diagnostics(protocol, steps, peak, expected)
+    if fouled:
+        peak = best_peak(JointLikelihood.of(steps, protocol.rests, fouled=True), peak.scores)
+    draws = peak.draw(_DRAWS, _SEED)
+    low, high = np.quantile(draws, [0.025, 0.975], axis=1)
+    truth = cases.group.unknowns[rows].astype(np.float64)
+    return Trial(
+        case=np.asarray(rows),
+        severity=severity,
+        diagnostics=diagnostics,
+        mean=draws.mean(axis=1),
+        low=low,
+        high=high,
+        credibility=dg.region_credibility(draws[:, :, _COUPLE], truth[:, _COUPLE]),
+        log_evidence=peak.log_evidence,
+    )
+
+
+class CleanFit(NamedTuple):
+    """What was measured of n electrodes, and the clean electrodes closest to it.
+
+    Args:
+        steps: as observed.
+        peak: of the posterior of a clean electrode.
+        expected: current there, mA/cm^2, one array [n, L] for each step.
+    """
+
+    steps: tuple[Observation, ...]
+    peak: Laplace
+    expected: tuple[NDArray[np.float32], ...]
+
+
+def fit_clean(
+    protocol: Protocol,
+    cases: CaseSet,
+    rows: NDArray[np.intp],
+    severity: NDArray[np.float64],
+    amortised: Amortised,
+    keys: Array,
+    mode: Biofouling | None = None,
+) -> CleanFit:
+    """Measure electrodes and fit clean ones to them; arguments are those of `run_trial`."""
+    own = cases.take(rows)
 
     def measure(places: NDArray[np.intp]) -> tuple[tuple[Observation, ...], NDArray[np.float64]]:
         some, fouling = own.take(places), None
@@ -108,22 +157,15 @@ def run_trial(
 
     steps, starts = in_blocks(measure, len(rows), BLOCK)
     peak = _clean_peak(protocol, steps, starts)
-    diagnostics = _diagnostics(protocol, steps, peak)
-    if fouled:
-        peak = best_peak(JointLikelihood.of(steps, protocol.rests, fouled=True), peak.scores)
-    draws = peak.draw(_DRAWS, _SEED)
-    low, high = np.quantile(draws, [0.025, 0.975], axis=1)
-    truth = own.group.unknowns.astype(np.float64)
-    return Trial(
-        case=np.asarray(rows),
-        severity=severity,
-        diagnostics=diagnostics,
-        mean=draws.mean(axis=1),
-        low=low,
-        high=high,
-        credibility=dg.region_credibility(draws[:, :, _COUPLE], truth[:, _COUPLE]),
-        log_evidence=peak.log_evidence,
-    )
+    whole = jax.tree.map(np.asarray, JointLikelihood.of(steps, protocol.rests, fouled=False))
+
+    def predict(places: NDArray[np.intp]) -> Array:
+        likelihood = jax.tree.map(lambda leaf: leaf[places], whole)
+        return _expected(likelihood, jnp.asarray(peak.scores[places], jnp.float32))
+
+    expected = in_blocks(predict, len(rows), BLOCK)
+    ends = np.cumsum([step.current.shape[1] for step in steps])[:-1]
+    return CleanFit(steps, peak, tuple(np.split(expected, ends, axis=1)))
 
 
 def _likeliest(
@@ -165,19 +207,14 @@ def _clean_peak(
 
 
 def _diagnostics(
-    protocol: Protocol, steps: tuple[Observation, ...], peak: Laplace
+    protocol: Protocol,
+    steps: tuple[Observation, ...],
+    peak: Laplace,
+    expected: tuple[NDArray[np.float32], ...],
 ) -> NDArray[np.float64]:
     """Diagnostics of clean peaks [n, k]."""
-    whole = jax.tree.map(np.asarray, JointLikelihood.of(steps, protocol.rests, fouled=False))
-
-    def predict(places: NDArray[np.intp]) -> Array:
-        likelihood = jax.tree.map(lambda leaf: leaf[places], whole)
-        return _expected(likelihood, jnp.asarray(peak.scores[places], jnp.float32))
-
-    expected = in_blocks(predict, len(peak.scores), BLOCK)
-    ends = np.cumsum([step.current.shape[1] for step in steps])[:-1]
     columns = []
-    for step, mean in zip(steps, np.split(expected, ends, axis=1), strict=True):
+    for step, mean in zip(steps, expected, strict=True):
         residual = (step.current - mean) / step.noise_std[:, None]
         columns += [
             dg.excess_chi_square(residual, step.observed),

@@ -16,6 +16,8 @@ CRITERIA = (
     "A threshold rule reaches strong recall on stress cases at controlled false positives.",
     "Representative failure traces are shown and documented.",
 )
+DESIGNED = ("protocol-design", "escalation")
+"""Chapters whose claims are about the designed protocol; all others are about one voltammogram."""
 PASS, FAIL, MISSING = "✔ pass", "✘ fail", "– not computed"
 LONGEST = 6
 HEADER = "| claim | verdict | value | bound | interval | n |\n|---|---|---|---|---|---|\n"
@@ -100,7 +102,7 @@ def verdicts_page(claims: Sequence[Claim], descriptions: Mapping[str, str]) -> s
     parts = []
     for place, text in enumerate(CRITERIA, start=1):
         judged = criterion(claims, place)
-        word = verdict_word(all(c.passed for c in judged)) if judged else f"**{MISSING}**"
+        word = _verdicts(judged) if judged else f"**{MISSING}**"
         notes = " ".join(dict.fromkeys(c.note for c in judged if c.note))
         parts.append(f"**Criterion {place}.** {text} {word} {escape(notes)}".rstrip() + "\n")
         if judged:
@@ -110,6 +112,18 @@ def verdicts_page(claims: Sequence[Claim], descriptions: Mapping[str, str]) -> s
             parts.append(f"```{{image}} /extra/appendix/{figure}\n:alt: {alt}\n```\n")
     parts.append(f"{counts(claims)}\n")
     return "\n".join(parts)
+
+
+def _verdicts(judged: Sequence[Claim]) -> str:
+    """One word, or one for each protocol where the designed one is judged too."""
+    groups = [
+        [c for c in judged if (c.chapter in DESIGNED) is designed] for designed in (False, True)
+    ]
+    words = [verdict_word(all(c.passed for c in group)) for group in groups if group]
+    if not groups[1]:
+        return words[0]
+    names = ["One voltammogram", "Designed protocol"][-len(words) :]
+    return ", ".join(f"{name}: {word}" for name, word in zip(names, words, strict=True)) + "."
 
 
 def claims_page(claims: Sequence[Claim]) -> str:
