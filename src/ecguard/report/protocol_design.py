@@ -116,9 +116,9 @@ def chosen_words(result: ProtocolDesign) -> Markdown:
     told = [result.rated[name].information.mean() for name in (result.designed, result.informative)]
     same = "the same" if by_power.name == by_information.name else "not the same"
     return Markdown(
-        f"Most power, white noise: **{by_power.name}** ({by_power.title.lower()}; power "
+        f"Most power, white noise: **{by_power.name}** ({_inside(by_power.title)}; power "
         f"{powers[0]:.2f}, {told[0]:.1f} nats). Most information about the couple: "
-        f"**{by_information.name}** ({by_information.title.lower()}; power {powers[1]:.2f}, "
+        f"**{by_information.name}** ({_inside(by_information.title)}; power {powers[1]:.2f}, "
         f"{told[1]:.1f} nats). They are {same}. {len(result.rated[result.designed].cost_s)} design "
         f"cases, severities {', '.join(f'{level:g}' for level in RATED)}."
     )
@@ -449,6 +449,11 @@ def _bare(result: ProtocolDesign) -> list[Interval]:
     """The designed protocol's power on a film without resistance."""
     tried = result.designed_trial
     return [tried.power(level_of(result.no_resistance, k)) for k in range(len(LEVELS))]
+
+
+def _inside(title: str) -> str:
+    """A title as part of a sentence."""
+    return title[:1].lower() + title[1:]
 
 
 def _rate(flags: Any) -> Interval:
