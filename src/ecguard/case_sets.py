@@ -87,9 +87,18 @@ class CaseSet:
 
 def draw_case_sets(settings: CaseSetSettings) -> dict[str, CaseSet]:
     """Draw all cases at once and part them, so that no case is in two sets."""
-    sizes = [getattr(settings, f"n_{name}") for name in NAMES]
+    return part(draw_all(settings), settings)
+
+
+def draw_all(settings: CaseSetSettings) -> CaseSet:
+    """The cases of all sets; row and number of a case are the same."""
     (group,) = draw_clean(settings.clean)
-    whole = CaseSet("all", group, _experiment(group, settings))
+    return CaseSet("all", group, _experiment(group, settings))
+
+
+def part(whole: CaseSet, settings: CaseSetSettings) -> dict[str, CaseSet]:
+    """The three sets of `draw_all`."""
+    sizes = [getattr(settings, f"n_{name}") for name in NAMES]
     ends = np.cumsum([0, *sizes])
     return {
         name: replace(whole.take(np.arange(start, stop)), name=name)

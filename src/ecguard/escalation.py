@@ -48,9 +48,9 @@ class Escalation:
     mistaken: dict[float, Trial] = field(repr=False)
     policies: dict[float, Policy]
 
-    def truth(self, trial: Trial, of: str = "test") -> NDArray[np.float64]:
+    def truth(self, trial: Trial) -> NDArray[np.float64]:
         """Unknowns of the clean electrodes below the film [n, 9]."""
-        return self.design.bench.sets[of].group.unknowns[trial.case].astype(np.float64)
+        return self.design.bench.whole.group.unknowns[trial.case].astype(np.float64)
 
     def error(self, trial: Trial) -> NDArray[np.float64]:
         """Posterior mean less truth of ln k0, test set [n]."""
@@ -88,7 +88,7 @@ class Escalation:
         ]
         wrong = [np.concatenate([part.wrong for part in parts]) for parts in (*rows, refit)]
         case = np.concatenate([part.case for part in refit])
-        first = self.design.bench.sets[of].experiment.waveform
+        first = self.design.bench.whole.experiment.waveform
         lasting = [
             own.cost_s(first)[case]
             for own in (DEFAULT, self.design.designed_trial.protocol, self.protocol)
@@ -140,26 +140,21 @@ def run_escalation(design: ProtocolDesign) -> Escalation:
     chosen = design.designed_trial.protocol
     protocol = chosen.cleaned()
     jobs = {job.name: job for job in jobs_of(design.settings)}
-    refit, evidence, mistaken = {}, {}, {}
     few = np.arange(min(100, design.settings.sets.n_test))
-    with tqdm(total=8 + len(OTHER_COEFFICIENTS), unit="trial") as bar:
-        for name in ("design", "faulty", "test", "fouled", "tested"):
-            bar.set_postfix_str(f"refit, {name}")
-            refit[name] = bench.trial(protocol, jobs[name], fouled=True)
-            bar.update()
-        for name in ("test", "fouled", "tested"):
-            bar.set_postfix_str(f"evidence, {name}")
-            evidence[name] = bench.trial(chosen, jobs[name], fouled=True)
-            bar.update()
+    mistaken = {}
+    with tqdm(total=2 + len(OTHER_COEFFICIENTS), unit="trial") as bar:
+        known = ("design", "faulty", "test", "fouled", "tested")
+        refit = bench.trials(protocol, [jobs[name] for name in known], fouled=True)
+        bar.update()
+        evidence = bench.trials(chosen, [jobs[name] for name in known[2:]], fouled=True)
+        bar.update()
         for coefficient in OTHER_COEFFICIENTS:
-            bar.set_postfix_str(f"another film, {coefficient}")
             film = Fouling(initial_theta=Biofouling.full, k0_theta_coeff=coefficient)
             job = Job(f"film-{coefficient:g}", "test", few, 1.0)
-            mistaken[coefficient] = bench.trial(
-                protocol, job, fouled=True, mode=Biofouling(film=film)
-            )
+            found = bench.trials(protocol, [job], fouled=True, mode=Biofouling(film=film))
+            mistaken[coefficient] = found[job.name]
             bar.update()
-    found = Escalation(design, protocol, refit, evidence, mistaken, {})
-    traces, weight = found.traces("design"), found.weight("design")
-    found.policies.update({own: Policy.fit(traces, own, weight) for own in FAILURES_S})
-    return found
+    result = Escalation(design, protocol, refit, evidence, mistaken, {})
+    traces, weight = result.traces("design"), result.weight("design")
+    result.policies.update({own: Policy.fit(traces, own, weight) for own in FAILURES_S})
+    return result

@@ -7,6 +7,7 @@ reported on the test set. Ratings and trials are kept in files, so that a killed
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
+from ecguard.case_sets import CaseSet, CaseSetSettings, draw_all, part
 from ecguard.engines import case_keys
 from ecguard.errors import InputError
 from ecguard.fouling import Fouling
@@ -77,6 +78,7 @@ class Bench:
     Attributes:
         settings: of the study.
         amortised: the trained density.
+        whole: the cases of all sets.
         sets: by name.
         folder: of what is done; None keeps nothing.
         digest: of all that a result depends on but its own inputs.
@@ -84,6 +86,7 @@ class Bench:
 
     settings: ProtocolDesignSettings
     amortised: Amortised
+    whole: CaseSet
     sets: dict[str, CaseSet]
     folder: Path | None
     digest: str
@@ -97,21 +100,32 @@ class Bench:
             lambda: worth(protocol, cases, RATED),
         )  # fmt: skip
 
-    def trial(
-        self, protocol: Protocol, job: "Job", fouled: bool = False, mode: Biofouling | None = None
-    ) -> Trial:
-        """Try a protocol, see `run_trial`."""
-        rows, cases = job.rows, self.sets[job.of]
-        severity = np.broadcast_to(np.asarray(job.severity, np.float64), len(rows))
-        what = (protocol, job.of, rows.tolist(), severity.tolist(), fouled, mode)
-        keys = case_keys(self.settings.sets.seed, cases.group.case[rows])
-        return kept(
-            self.folder, f"trial-{protocol.name}-{job.name}", self.digest, repr(what).encode(),
-            Trial,
-            lambda: run_trial(
-                protocol, cases, rows, severity, self.amortised, keys, fouled, mode
-            ),
+    def trials(
+        self,
+        protocol: Protocol,
+        jobs: "Sequence[Job]",
+        fouled: bool = False,
+        mode: Biofouling | None = None,
+    ) -> dict[str, Trial]:
+        """Try a protocol on all jobs at once, see `run_trial`."""
+        first = {name: own.group.case[0] for name, own in self.sets.items()}
+        rows = np.concatenate([first[job.of] + job.rows for job in jobs])
+        severity = np.concatenate(
+            [np.broadcast_to(np.asarray(job.severity, np.float64), len(job.rows)) for job in jobs]
+        )
+        what = (protocol, rows.tolist(), severity.tolist(), fouled, mode)
+        cases = self.whole.take(rows)
+        keys = case_keys(self.settings.sets.seed, cases.group.case)
+        name = f"trial-{protocol.name}-{jobs[0].name}{'-film' * fouled}"
+        found = kept(
+            self.folder, name, self.digest, repr(what).encode(), Trial,
+            lambda: run_trial(protocol, cases, severity, self.amortised, keys, fouled, mode),
         )  # fmt: skip
+        ends = np.cumsum([0, *(len(job.rows) for job in jobs)])
+        return {
+            job.name: found.take(slice(start, stop))
+            for job, start, stop in zip(jobs, ends[:-1], ends[1:], strict=True)
+        }
 
 
 class Job(NamedTuple):
@@ -257,8 +271,9 @@ def run_protocol_design(
     """
     if settings.sets.task != "cv":
         raise InputError("task", settings.sets.task, "cv", "Protocols start with a voltammogram.")
+    whole = draw_all(settings.sets)
     bench = Bench(
-        settings, amortised, draw_case_sets(settings.sets), folder,
+        settings, amortised, whole, part(whole, settings.sets), folder,
         hashlib.sha256((digest + json.dumps(asdict(settings.sets))).encode()).hexdigest(),
     )  # fmt: skip
     rated, rated_white = {}, {}
@@ -272,18 +287,11 @@ def run_protocol_design(
     }
     harsh = CANDIDATES[designed].with_white_noise()
     chosen[harsh.name] = harsh
-    with tqdm(total=len(chosen) * 7 + 1, unit="trial") as bar:
-        tried = {}
-        for name, protocol in chosen.items():
-            trials = {}
-            for job in jobs_of(settings):
-                bar.set_postfix_str(f"{name}, {job.name}")
-                trials[job.name] = bench.trial(protocol, job)
-                bar.update()
-            tried[name] = _tried(settings, protocol, trials)
-        last = jobs_of(settings)[-1]._replace(name="no-resistance")
-        bare = bench.trial(CANDIDATES[designed], last, mode=NO_RESISTANCE)
-        bar.update()
+    jobs, tried = jobs_of(settings), {}
+    for name, protocol in tqdm(chosen.items(), unit="protocol tried"):
+        tried[name] = _tried(settings, protocol, bench.trials(protocol, jobs))
+    last = jobs[-1]._replace(name="no-resistance")
+    bare = bench.trials(CANDIDATES[designed], [last], mode=NO_RESISTANCE)[last.name]
     cases = bench.sets["design"].take(np.arange(settings.n_tuned))
     tuned = {}
     for name, most_size in tqdm(TUNED.items(), unit="step tuned"):

@@ -1,5 +1,7 @@
 """Peaks of the posterior of an electrode that may be covered: its couple, cell and film."""
 
+from collections.abc import Iterator
+
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
@@ -7,13 +9,21 @@ from numpy.typing import NDArray
 
 from ecguard.fouling import Fouling
 from ecguard.posterior import coordinates as co
-from ecguard.posterior import film
+from ecguard.posterior.coordinates import CELL, PER_COUPLE
 from ecguard.posterior.joint import JointLikelihood
-from ecguard.posterior.laplace import Laplace, LaplaceSettings, find_peak, unknowns_of
+from ecguard.posterior.laplace import (
+    Laplace,
+    LaplaceSettings,
+    find_peak,
+    log_likelihoods,
+    unknowns_of,
+)
 from ecguard.posterior.unknowns import ranges, split
 
-FIRST_COVERAGES = (0.05, 0.3, 0.6, 0.9)
-"""From which the search for a fouled electrode starts."""
+FIRST_COVERAGES = (1e-4, 1e-3, 0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
+"""From which the search for a fouled electrode may start."""
+FIRST_RESISTANCES = (-1.0, 0.0, 1.0)
+"""Scores of the film resistance from which it may start."""
 _LN_K0 = 5
 _FARTHEST = 3.0
 
@@ -23,25 +33,33 @@ def best_peak(
     start: NDArray[np.floating],
     settings: LaplaceSettings | None = None,
 ) -> Laplace:
-    """The highest peak [n] that is found from scores of clean electrodes [n, 9].
+    """Peaks [n] that are found from scores of clean electrodes [n, 9].
 
-    A fouled electrode is looked for from several coverages: what looks like a clean one with a
-    small rate constant may be a fast one that is covered.
+    A fouled electrode is looked for from the likeliest of several coverages and resistances of its
+    film: what looks like a clean one with a small rate constant may be a fast one that is covered.
     """
     if not likelihood.schedule.fouled:
         return find_peak(likelihood, start, settings)
+    places = np.stack(list(_first_scores(start)), axis=1)
+    found = log_likelihoods(likelihood, places)
+    loss = 0.5 * (places**2).sum(axis=2) - found
+    best = np.argmin(np.where(np.isfinite(loss), loss, np.inf), axis=1)
+    return find_peak(likelihood, places[np.arange(len(places)), best], settings)
+
+
+def _first_scores(start: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
+    """Places [n, 12] to start from: each keeps the apparent rate constant."""
     apparent = np.asarray(unknowns_of(jnp.asarray(start, jnp.float32)))
-    found: Laplace | None = None
+    cell = slice(PER_COUPLE, PER_COUPLE + CELL)
     for coverage in FIRST_COVERAGES:
         factor = float(np.log(Fouling().cover(jnp.asarray(coverage)).k0_factor))
-        place = np.zeros((len(start), len(film.NAMES)))
-        place[:, 0] = float(ndtri(coverage))
-        own = find_peak(
-            likelihood, np.column_stack([scores_of(apparent, -factor), place]), settings
-        )
-        found = own if found is None else own.better(found)
-    assert found is not None  # noqa: S101
-    return found
+        couple = scores_of(apparent, -factor)
+        usual = couple.copy()
+        usual[:, cell] = 0.0
+        for resistance in FIRST_RESISTANCES:
+            own = np.broadcast_to((float(ndtri(coverage)), 0.0, resistance), (len(start), 3))
+            yield np.column_stack([couple, own])
+            yield np.column_stack([usual, own])
 
 
 def scores_of(

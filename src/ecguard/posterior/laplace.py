@@ -5,6 +5,7 @@ row of residuals for each. The curvature at the peak gives a normal approximatio
 measurements and to judge thousands of traces; its coverage is measured wherever it is reported.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,11 +20,13 @@ from ecguard.errors import InputError
 from ecguard.posterior import coordinates as co
 from ecguard.posterior import film
 from ecguard.posterior.joint import JointLikelihood
+from ecguard.posterior.tempered import in_blocks
 from ecguard.posterior.unknowns import join, n_unknowns
 
 Floats = NDArray[np.float64]
 
 _LEAST_DAMPING, _MOST_DAMPING = 1e-6, 1e8
+_THREADS = 2
 _BLOCKS = (50, 200)  # cases that climb together; few sizes, as each is compiled
 
 
@@ -113,7 +116,7 @@ def find_peak(
     """Climb to the peaks of n posteriors from `start` [n, d], in scores.
 
     Levenberg and Marquardt (Marquardt 1963, J. SIAM 11, 431), each case with its own damping. Cases
-    climb in batches of few sizes; one that is done makes room for the next.
+    climb in batches of few sizes, two at once; one that is done makes room for the next.
     """
     climb = _Climb(
         jax.tree.map(np.asarray, likelihood),
@@ -121,10 +124,16 @@ def find_peak(
         settings or LaplaceSettings(),
     )
     size = _block(len(start))
-    waiting = np.arange(len(start))
-    while len(waiting):
-        climb.advance(waiting[:size])
-        waiting = waiting[climb.busy[waiting]]
+
+    def run(waiting: NDArray[np.intp]) -> None:
+        while len(waiting):
+            climb.advance(waiting[:size])
+            waiting = waiting[climb.busy[waiting]]
+
+    every = np.arange(len(start))
+    parts = [every[k::_THREADS] for k in range(_THREADS)] if len(start) > size else [every]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        list(threads.map(run, parts))
     return climb.found()
 
 
@@ -193,6 +202,17 @@ def curvature(likelihood: JointLikelihood, scores: NDArray[np.floating]) -> Floa
     return np.concatenate([_at(held, own, places[own]).information for own in rows])
 
 
+def log_likelihoods(likelihood: JointLikelihood, scores: NDArray[np.floating]) -> Floats:
+    """ln likelihood [n, k] of k places of each case [n, k, d]."""
+    held = jax.tree.map(np.asarray, likelihood)
+    places = np.asarray(scores, np.float32)
+
+    def some(rows: NDArray[np.intp]) -> Array:
+        return _log_likelihoods(jax.tree.map(lambda leaf: leaf[rows], held), places[rows])
+
+    return np.asarray(in_blocks(some, len(places), _BLOCKS[0]), np.float64)
+
+
 def _where(rows: NDArray[np.bool_], one: Floats, other: Floats) -> Floats:
     return np.where(rows.reshape(-1, *[1] * (one.ndim - 1)), one, other)
 
@@ -218,6 +238,11 @@ def _at(likelihood: Any, rows: NDArray[np.intp], scores: Floats) -> _Local:
 @eqx.filter_jit
 def _unknowns(scores: Array) -> Array:
     return unknowns_of(scores)
+
+
+@eqx.filter_jit
+def _log_likelihoods(likelihood: JointLikelihood, scores: Any) -> Array:
+    return jax.vmap(lambda own, places: jax.vmap(own)(unknowns_of(places)))(likelihood, scores)
 
 
 @eqx.filter_jit

@@ -5,6 +5,7 @@ or of one that may be covered. Diagnostics read the clean model's misfit. None k
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -19,8 +20,8 @@ from ecguard.case_sets import CaseSet
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import draw_amortised, from_amortised
 from ecguard.posterior.fouled import best_peak, scores_of
-from ecguard.posterior.joint import JointLikelihood
-from ecguard.posterior.laplace import Laplace, find_peak, unknowns_of
+from ecguard.posterior.joint import JointLikelihood, Rest
+from ecguard.posterior.laplace import Laplace, find_peak, log_likelihoods, unknowns_of
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
 from ecguard.posterior.tempered import in_blocks
 from ecguard.protocol.protocol import Protocol, currents, observe
@@ -42,9 +43,9 @@ class Trial:
     """A protocol on n electrodes.
 
     Attributes:
-        case: row of each in its case set [n].
+        case: number of each [n].
         severity: of biofouling; NaN where the electrode is clean [n].
-        diagnostics: [n, k], in the order of `diagnostic_names`.
+        diagnostics: [n, k], in the order of `diagnostic_names`; none where the model has a film.
         mean, low, high: of the unknowns; low and high are the ends of the central 95 % [n, d].
         credibility: share of the draws farther out than the true couple [n].
         log_evidence: ln p(samples | model), up to what no model changes [n].
@@ -82,41 +83,42 @@ def diagnostic_names(protocol: Protocol) -> tuple[str, ...]:
 def run_trial(
     protocol: Protocol,
     cases: CaseSet,
-    rows: NDArray[np.intp],
-    severity: NDArray[np.float64] | float,
+    severity: NDArray[np.float64],
     amortised: Amortised,
     keys: Array,
     fouled: bool = False,
     mode: Biofouling | None = None,
 ) -> Trial:
-    """Measure electrodes of a case set by a protocol, and infer them.
+    """Measure electrodes by a protocol, and infer them.
 
     Args:
         protocol: what is measured.
-        cases: a case set.
-        rows: which of its cases.
-        severity: of biofouling [n]; NaN takes the path that has no fouling in it.
+        cases: the electrodes.
+        severity: of biofouling; NaN takes the path that has no fouling in it [n].
         amortised: a trained density, from whose draws the search starts.
         keys: a random key for each case [n].
         fouled: whether the model knows that the electrode may be covered.
         mode: how the electrodes are fouled.
     """
-    severity = np.broadcast_to(np.asarray(severity, np.float64), len(rows))
-    steps, peak, expected = fit_clean(protocol, cases, rows, severity, amortised, keys, mode)
-    diagnostics = _diagnostics(protocol, steps, peak, expected)
+    steps, draws = _measure(protocol, cases, severity, amortised, keys, mode)
     if fouled:
-        peak = best_peak(JointLikelihood.of(steps, protocol.rests, fouled=True), peak.scores)
-    draws = peak.draw(_DRAWS, _SEED)
-    low, high = np.quantile(draws, [0.025, 0.975], axis=1)
-    truth = cases.group.unknowns[rows].astype(np.float64)
+        first = _clean_peak(steps[:1], protocol.rests[:1], draws)
+        peak = best_peak(JointLikelihood.of(steps, protocol.rests, fouled=True), first.scores)
+        diagnostics = np.zeros((len(cases), 0))
+    else:
+        peak = _clean_peak(steps, protocol.rests, draws)
+        diagnostics = _diagnostics(protocol, steps, peak)
+    found = peak.draw(_DRAWS, _SEED)
+    low, high = np.quantile(found, [0.025, 0.975], axis=1)
+    truth = cases.group.unknowns.astype(np.float64)
     return Trial(
-        case=np.asarray(rows),
+        case=np.asarray(cases.group.case),
         severity=severity,
         diagnostics=diagnostics,
-        mean=draws.mean(axis=1),
+        mean=found.mean(axis=1),
         low=low,
         high=high,
-        credibility=dg.region_credibility(draws[:, :, _COUPLE], truth[:, _COUPLE]),
+        credibility=dg.region_credibility(found[:, :, _COUPLE], truth[:, _COUPLE]),
         log_evidence=peak.log_evidence,
     )
 
@@ -126,72 +128,65 @@ class CleanFit(NamedTuple):
 
     Args:
         steps: as observed.
-        peak: of the posterior of a clean electrode.
-        expected: current there, mA/cm^2, one array [n, L] for each step.
+        expected: current of the closest clean electrode, mA/cm^2, [n, L] for each step.
     """
 
     steps: tuple[Observation, ...]
-    peak: Laplace
     expected: tuple[NDArray[np.float32], ...]
 
 
 def fit_clean(
     protocol: Protocol,
     cases: CaseSet,
-    rows: NDArray[np.intp],
     severity: NDArray[np.float64],
     amortised: Amortised,
     keys: Array,
-    mode: Biofouling | None = None,
 ) -> CleanFit:
     """Measure electrodes and fit clean ones to them; arguments are those of `run_trial`."""
-    own = cases.take(rows)
-
-    def measure(places: NDArray[np.intp]) -> tuple[tuple[Observation, ...], NDArray[np.float64]]:
-        some, fouling = own.take(places), None
-        if not np.isnan(severity).all():
-            graded = (mode or Biofouling()).fouling(severity[places])
-            fouling = jax.tree.map(np.asarray, graded)
-        steps = observe(protocol, some, currents(protocol, some, fouling))
-        return steps, _likeliest(protocol, steps, some, amortised, keys[places])
-
-    steps, starts = in_blocks(measure, len(rows), BLOCK)
-    peak = _clean_peak(protocol, steps, starts)
-    whole = jax.tree.map(np.asarray, JointLikelihood.of(steps, protocol.rests, fouled=False))
-
-    def predict(places: NDArray[np.intp]) -> Array:
-        likelihood = jax.tree.map(lambda leaf: leaf[places], whole)
-        return _expected(likelihood, jnp.asarray(peak.scores[places], jnp.float32))
-
-    expected = in_blocks(predict, len(rows), BLOCK)
-    ends = np.cumsum([step.current.shape[1] for step in steps])[:-1]
-    return CleanFit(steps, peak, tuple(np.split(expected, ends, axis=1)))
+    steps, draws = _measure(protocol, cases, severity, amortised, keys, None)
+    peak = _clean_peak(steps, protocol.rests, draws)
+    return CleanFit(steps, _predict(protocol, steps, peak))
 
 
-def _likeliest(
+def _measure(
     protocol: Protocol,
-    steps: tuple[Observation, ...],
     cases: CaseSet,
+    severity: NDArray[np.float64],
     amortised: Amortised,
     keys: Array,
-) -> NDArray[np.float64]:
-    """Of amortised draws from the first step, the likeliest given all steps [n, _STARTS, 9]."""
-    path = from_amortised(
-        amortised, steps[0], SimulatorLikelihood.of(steps[0]), cases.group.task, 1
-    )
-    draws = draw_amortised(path, keys, _FIRST)
-    scores = scores_of(draws.reshape(-1, draws.shape[-1])).reshape(draws.shape)
-    likelihood = JointLikelihood.of(steps, protocol.rests, fouled=False)
-    found = np.asarray(_log_likelihoods(likelihood, jnp.asarray(scores, jnp.float32)))
-    order = np.argsort(-found, axis=1, kind="stable")[:, :_STARTS]
-    return np.take_along_axis(scores, order[..., None], axis=1)
+    mode: Biofouling | None,
+) -> tuple[tuple[Observation, ...], NDArray[np.float64]]:
+    """What is observed in each step, and scores of amortised draws from the first [n, k, 9]."""
+    clean = np.isnan(severity)
+    groups = [rows for own in (True, False) if len(rows := np.flatnonzero(clean == own))]
+
+    def block(
+        group: NDArray[np.intp], places: NDArray[np.intp]
+    ) -> tuple[tuple[Observation, ...], NDArray[np.float64]]:
+        rows = group[places]
+        own, fouling = cases.take(rows), None
+        if not clean[rows].any():
+            graded = (mode or Biofouling()).fouling(severity[rows])
+            fouling = jax.tree.map(np.asarray, graded)
+        steps = observe(protocol, own, currents(protocol, own, fouling))
+        likelihood = SimulatorLikelihood.of(steps[0])
+        path = from_amortised(amortised, steps[0], likelihood, own.group.task, 1)
+        draws = draw_amortised(path, keys[rows], _FIRST)
+        return steps, scores_of(draws.reshape(-1, draws.shape[-1])).reshape(draws.shape)
+
+    found = [in_blocks(partial(block, group), len(group), BLOCK) for group in groups]
+    back = np.argsort(np.concatenate(groups))
+    steps, draws = jax.tree.map(lambda *own: np.concatenate(own)[back], *found)
+    return steps, draws
 
 
 def _clean_peak(
-    protocol: Protocol, steps: tuple[Observation, ...], starts: NDArray[np.float64]
+    steps: tuple[Observation, ...], rests: tuple[Rest, ...], draws: NDArray[np.float64]
 ) -> Laplace:
-    """Peaks from the first of the starts [n, k, 9]; misfits are tried from the others too."""
-    likelihood = JointLikelihood.of(steps, protocol.rests, fouled=False)
+    """Peaks from the likeliest of the draws [n, k, 9]; misfits are tried from the next ones too."""
+    likelihood = JointLikelihood.of(steps, rests, fouled=False)
+    order = np.argsort(-log_likelihoods(likelihood, draws), axis=1, kind="stable")
+    starts = np.take_along_axis(draws, order[:, :_STARTS, None], axis=1)
     found = find_peak(likelihood, starts[:, 0])
     samples = np.asarray(likelihood.observation.observed).sum(axis=1)
     again = np.flatnonzero(found.chi_square > samples + _MISFIT * np.sqrt(2 * samples))
@@ -199,22 +194,34 @@ def _clean_peak(
         return found
     some = jax.tree.map(lambda leaf: leaf[again], likelihood)
     best = Laplace(*(values[again] for values in found))
-    for k in range(1, starts.shape[1]):
+    for k in range(1, _STARTS):
         best = best.better(find_peak(some, starts[again, k]))
     for values, own in zip(found, best, strict=True):
         values[again] = own
     return found
 
 
+def _predict(
+    protocol: Protocol, steps: tuple[Observation, ...], peak: Laplace
+) -> tuple[NDArray[np.float32], ...]:
+    """Current at clean peaks, mA/cm^2, [n, L] for each step."""
+    whole = jax.tree.map(np.asarray, JointLikelihood.of(steps, protocol.rests, fouled=False))
+
+    def block(rows: NDArray[np.intp]) -> Array:
+        likelihood = jax.tree.map(lambda leaf: leaf[rows], whole)
+        return _expected(likelihood, jnp.asarray(peak.scores[rows], jnp.float32))
+
+    expected = in_blocks(block, len(peak.scores), BLOCK)
+    ends = np.cumsum([step.current.shape[1] for step in steps])[:-1]
+    return tuple(np.split(expected, ends, axis=1))
+
+
 def _diagnostics(
-    protocol: Protocol,
-    steps: tuple[Observation, ...],
-    peak: Laplace,
-    expected: tuple[NDArray[np.float32], ...],
+    protocol: Protocol, steps: tuple[Observation, ...], peak: Laplace
 ) -> NDArray[np.float64]:
     """Diagnostics of clean peaks [n, k]."""
     columns = []
-    for step, mean in zip(steps, expected, strict=True):
+    for step, mean in zip(steps, _predict(protocol, steps, peak), strict=True):
         residual = (step.current - mean) / step.noise_std[:, None]
         columns += [
             dg.excess_chi_square(residual, step.observed),
@@ -250,13 +257,3 @@ def conflict(one: Laplace, other: Laplace) -> NDArray[np.float64]:
 @eqx.filter_jit
 def _expected(likelihood: JointLikelihood, scores: Array) -> Array:
     return likelihood.expected_of_all(unknowns_of(scores))
-
-
-@eqx.filter_jit
-def _log_likelihoods(likelihood: JointLikelihood, scores: Array) -> Array:
-    """[n, k] of scores [n, k, d]."""
-
-    def one(likelihood: JointLikelihood, scores: Array) -> Array:
-        return jax.vmap(likelihood)(unknowns_of(scores))
-
-    return jax.vmap(one)(likelihood, scores)

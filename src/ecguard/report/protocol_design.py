@@ -255,11 +255,10 @@ def separation(tried: Tried, faulty: Trial, clean: Trial) -> Interval:
 def trace_panel(result: ProtocolDesign) -> Figure:
     """One mildly fouled test electrode on the designed protocol, with the closest clean one."""
     tried, bench = result.designed_trial, result.bench
-    cases = bench.sets["test"]
-    row = np.arange(1)
+    cases = bench.sets["test"].take(np.arange(1))
     fit = fit_clean(
-        tried.protocol, cases, row, np.full(1, RATED[_SHOWN]), bench.amortised,
-        case_keys(result.settings.sets.seed, cases.group.case[row]),
+        tried.protocol, cases, np.full(1, RATED[_SHOWN]), bench.amortised,
+        case_keys(result.settings.sets.seed, cases.group.case),
     )  # fmt: skip
     panels: list[dict[str, tuple[Any, Any]]] = []
     labels = []
