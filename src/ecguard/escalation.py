@@ -1,10 +1,14 @@
 """What to do with a flagged trace: accept, measure more, or refit with the film in the model.
 
+A refit first asks the evidence of the designed protocol. Where it prefers a film, the electrode is
+cleaned, the last step is measured once more, and all of it is inferred under the model with a film;
+where it does not, the clean model's posterior is kept.
+
 The policy's thresholds are chosen on design electrodes by what time and failures cost, and judged
 on test electrodes, half of them clean and half fouled at all severities.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +27,11 @@ FAILURES_S = (60.0, 600.0, 6000.0)
 """What a wrong posterior that is kept may cost, in seconds of measurement."""
 FAILURE_S = 600.0
 ASSUMED = Fouling().k0_theta_coeff
-OTHER_COEFFICIENTS = (1.4, 2.4, 3.2, 4.2)
+OTHER_COEFFICIENTS = (1.4, 4.2)
 """True fall of ln k0 at full coverage, where the refit takes `ASSUMED`."""
+REFITTED = ("design", "faulty", "test", "fouled", "tested")
+"""Jobs of the study of protocols whose electrodes are refitted."""
+_MISTAKEN = 50  # test electrodes for each other coefficient
 LN_K0 = names(1).index("ln k0")
 
 
@@ -35,16 +42,16 @@ class Escalation:
     Attributes:
         design: the study of protocols.
         protocol: the designed one, cleaning, and its last step once more.
-        refit: under the model with a film, by job: design, faulty, test, fouled, tested.
-        evidence: the designed protocol under that model: test, fouled and tested.
+        evidence: the designed protocol under the model with a film, by job of `REFITTED`.
+        refit: what a refit ends with, by the same jobs; NaN for the film where none is preferred.
         mistaken: refits of fouled electrodes whose film slows otherwise than assumed.
         policies: fitted on the design set, by what a failure costs, s.
     """
 
     design: ProtocolDesign = field(repr=False)
     protocol: Protocol
-    refit: dict[str, Trial] = field(repr=False)
     evidence: dict[str, Trial] = field(repr=False)
+    refit: dict[str, Trial] = field(repr=False)
     mistaken: dict[float, Trial] = field(repr=False)
     policies: dict[float, Policy]
 
@@ -64,9 +71,7 @@ class Escalation:
 
     def log_bayes_factor(self, job: str) -> NDArray[np.float64]:
         """ln evidence of the model with a film over the clean one's, designed protocol [n]."""
-        tried = self.design.designed_trial
-        clean = {"test": tried.clean["test"], "fouled": tried.fouled, "tested": tried.tested}[job]
-        return np.asarray(self.evidence[job].log_evidence - clean.log_evidence)
+        return log_bayes_factor(self.design, self.evidence[job], job)
 
     def auroc(self) -> Interval:
         """Evidence of test electrodes at severity 1 against the same electrodes clean."""
@@ -75,34 +80,29 @@ class Escalation:
 
     def traces(self, of: str) -> Traces:
         """What each action would find: clean electrodes of a set, then its fouled ones."""
-        rows = [
-            (tried.clean[of], tried.faulty if of == "design" else tried.tested)
-            for tried in (self.design.default_trial, self.design.designed_trial)
-        ]
-        refit = (self.refit[of], self.refit["faulty" if of == "design" else "tested"])
+        design, jobs = self.design, both(of)
+        pair = (design.default_trial, design.designed_trial)
         scores = [
-            np.concatenate([tried.score(part.diagnostics) for part in parts])
-            for tried, parts in zip(
-                (self.design.default_trial, self.design.designed_trial), rows, strict=True
-            )
+            np.concatenate([tried.score(tried.of(job).diagnostics) for job in jobs])
+            for tried in pair
         ]
-        wrong = [np.concatenate([part.wrong for part in parts]) for parts in (*rows, refit)]
-        case = np.concatenate([part.case for part in refit])
-        first = self.design.bench.whole.experiment.waveform
-        lasting = [
-            own.cost_s(first)[case]
-            for own in (DEFAULT, self.design.designed_trial.protocol, self.protocol)
-        ]
+        found = [[tried.of(job) for job in jobs] for tried in pair]
+        found.append([self.refit[job] for job in jobs])
+        case = np.concatenate([part.case for part in found[0]])
+        first = design.bench.whole.experiment.waveform
+        lasting = [own.cost_s(first)[case] for own in (DEFAULT, pair[1].protocol, self.protocol)]
+        film = np.concatenate([self.log_bayes_factor(job) for job in jobs]) > 0
+        lasting[2] = np.where(film, lasting[2], lasting[1])
         return Traces(
             first_score=scores[0],
             second_score=scores[1],
-            wrong=np.stack(wrong, axis=1),
+            wrong=np.stack([np.concatenate([p.wrong for p in parts]) for parts in found], axis=1),
             seconds=np.stack([own - lasting[0] for own in lasting], axis=1),
         )
 
     def weight(self, of: str) -> NDArray[np.float64]:
         """Of each of `traces`: clean and fouled electrodes count as half each; the sum is 1."""
-        sizes = [len(self.refit[of]), len(self.refit["faulty" if of == "design" else "tested"])]
+        sizes = [len(self.refit[job]) for job in both(of)]
         return np.repeat([0.5 / size for size in sizes], sizes)
 
     def outcomes(self, failure_s: float = FAILURE_S) -> dict[str, Outcome]:
@@ -130,31 +130,76 @@ def share_wrong(trial: Trial) -> Interval:
     return share(int(trial.wrong.sum()), len(trial))
 
 
+def both(of: str) -> tuple[str, str]:
+    """Jobs with the clean and the fouled electrodes of the design or the test set."""
+    return ("design", "faulty") if of == "design" else ("test", "tested")
+
+
+def log_bayes_factor(design: ProtocolDesign, evidence: Trial, job: str) -> NDArray[np.float64]:
+    """ln evidence of the model with a film over the clean one's, designed protocol [n]."""
+    return np.asarray(evidence.log_evidence - design.designed_trial.of(job).log_evidence)
+
+
 def run_escalation(design: ProtocolDesign) -> Escalation:
     """Refit electrodes of the design and test sets under a model that knows of films.
 
     Args:
         design: the study of protocols, whose folder and settings hold here too.
     """
-    bench = design.bench
-    chosen = design.designed_trial.protocol
-    protocol = chosen.cleaned()
-    jobs = {job.name: job for job in jobs_of(design.settings)}
-    few = np.arange(min(100, design.settings.sets.n_test))
+    bench, tried = design.bench, design.designed_trial
+    protocol = tried.protocol.cleaned()
+    jobs = [job for job in jobs_of(design.settings) if job.name in REFITTED]
+    few = np.arange(min(_MISTAKEN, design.settings.sets.n_test))
     mistaken = {}
     with tqdm(total=2 + len(OTHER_COEFFICIENTS), unit="trial") as bar:
-        known = ("design", "faulty", "test", "fouled", "tested")
-        refit = bench.trials(protocol, [jobs[name] for name in known], fouled=True)
+        bar.set_postfix_str("evidence")
+        evidence = bench.trials(tried.protocol, jobs, fouled=True)
         bar.update()
-        evidence = bench.trials(chosen, [jobs[name] for name in known[2:]], fouled=True)
+        bar.set_postfix_str("refits")
+        film = {
+            job.name: log_bayes_factor(design, evidence[job.name], job.name) > 0 for job in jobs
+        }
+        found = bench.trials(protocol, [_some(job, film[job.name]) for job in jobs], fouled=True)
+        refit = {name: _either(tried.of(name), own, film[name]) for name, own in found.items()}
         bar.update()
         for coefficient in OTHER_COEFFICIENTS:
-            film = Fouling(initial_theta=Biofouling.full, k0_theta_coeff=coefficient)
+            bar.set_postfix_str(f"another film, {coefficient:g}")
+            other = Fouling(initial_theta=Biofouling.full, k0_theta_coeff=coefficient)
             job = Job(f"film-{coefficient:g}", "test", few, 1.0)
-            found = bench.trials(protocol, [job], fouled=True, mode=Biofouling(film=film))
-            mistaken[coefficient] = found[job.name]
+            own = bench.trials(protocol, [job], fouled=True, mode=Biofouling(film=other))
+            mistaken[coefficient] = own[job.name]
             bar.update()
-    result = Escalation(design, protocol, refit, evidence, mistaken, {})
+    result = Escalation(design, protocol, evidence, refit, mistaken, {})
     traces, weight = result.traces("design"), result.weight("design")
     result.policies.update({own: Policy.fit(traces, own, weight) for own in FAILURES_S})
     return result
+
+
+def _some(job: Job, rows: NDArray[np.bool_]) -> Job:
+    severity = np.broadcast_to(np.asarray(job.severity, np.float64), len(job.rows))
+    return job._replace(rows=job.rows[rows], severity=severity[rows])
+
+
+def _either(clean: Trial, film: Trial, rows: NDArray[np.bool_]) -> Trial:
+    """A clean model's trial with `rows` from one that has a film in the model."""
+
+    def wider(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = np.full((len(values), others.shape[1]), np.nan)
+        found[:, : values.shape[1]] = values
+        found[rows] = others
+        return found
+
+    def along(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = values.copy()
+        found[rows] = others
+        return found
+
+    return replace(
+        clean,
+        diagnostics=np.zeros((len(clean), 0)),
+        mean=wider(clean.mean, film.mean),
+        low=wider(clean.low, film.low),
+        high=wider(clean.high, film.high),
+        credibility=along(clean.credibility, film.credibility),
+        log_evidence=along(clean.log_evidence, film.log_evidence),
+    )

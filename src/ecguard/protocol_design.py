@@ -163,6 +163,11 @@ class Tried:
     threshold: CertifiedThreshold
     conflict: CertifiedThreshold | None
 
+    def of(self, job: str) -> Trial:
+        """What was found on a job of `jobs_of`, by its name."""
+        parts = {"faulty": self.faulty, "control": self.control, "fouled": self.fouled}
+        return {**self.clean, **parts, "tested": self.tested}[job]
+
     def flags(self, trial: Trial) -> NDArray[np.bool_]:
         """Whether the certified score flags each electrode [n]."""
         return self.threshold.flags(self.score(trial.diagnostics))

@@ -47,14 +47,12 @@ def study(chapter: Chapter) -> Escalation:
 
 def posteriors(result: Escalation, job: str) -> dict[str, Trial]:
     """Test electrodes of a job under each kind of posterior: test, fouled or tested."""
-    found = {}
-    for name, tried in (
-        (VOLTAMMOGRAM, result.design.default_trial),
-        (DESIGNED, result.design.designed_trial),
-    ):
-        parts = {"test": tried.clean["test"], "fouled": tried.fouled, "tested": tried.tested}
-        found[name] = parts[job]
-    return {**found, REFIT: result.refit[job]}
+    design = result.design
+    return {
+        VOLTAMMOGRAM: design.default_trial.of(job),
+        DESIGNED: design.designed_trial.of(job),
+        REFIT: result.refit[job],
+    }
 
 
 def recovery_table(result: Escalation) -> Markdown:
@@ -95,7 +93,7 @@ def error_panel(result: Escalation) -> Figure:
         for name, trial in posteriors(result, "tested").items()
     }
     refit = result.refit["tested"]
-    found = [level_of(refit, k).mean[:, _COVERAGE] for k in range(len(LEVELS))]
+    found = [np.nan_to_num(level_of(refit, k).mean[:, _COVERAGE]) for k in range(len(LEVELS))]
     films: dict[str, tuple[Any, Any]] = {
         "median": (coverage, [np.median(own) for own in found]),
         "10 %": (coverage, [np.quantile(own, 0.1) for own in found]),
@@ -299,7 +297,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         ),
         claim(
             "clean-coverage",
-            "The same for electrodes that are clean and refitted all the same.",
+            "The same for clean electrodes, with a film in the model where the evidence prefers one.",
             _mean_interval(clean),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
@@ -349,8 +347,9 @@ def payload(result: Escalation) -> dict[str, Any]:
         "log_bayes_factor": {
             job: result.log_bayes_factor(job).round(3) for job in ("test", "fouled", "tested")
         },
-        "film": {
-            job: result.refit[job].mean[:, _COVERAGE:].round(5) for job in ("fouled", "tested")
+        "coverage_found": {
+            job: np.nan_to_num(result.refit[job].mean[:, _COVERAGE]).round(5)
+            for job in ("fouled", "tested")
         },
         "mistaken": {
             f"{coefficient:g}": result.error(trial).round(5)
