@@ -297,7 +297,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         ),
         claim(
             "clean-coverage",
-            "The same for clean electrodes, with a film in the model where the evidence prefers one.",
+            "The same for clean electrodes; a film is in the model where the evidence prefers one.",
             _mean_interval(clean),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
