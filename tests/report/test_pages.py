@@ -1,6 +1,7 @@
 """Verdicts and tables say in words what the claims hold."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,19 @@ def test_criterion_passes_only_when_all_its_claims_do():
     assert pages.FAIL in first
     assert pages.PASS in second
     assert pages.MISSING in third
+
+
+def test_a_criterion_is_judged_for_each_protocol():
+    usual, designed = (
+        make("criterion-2-a", 0),
+        replace(make("criterion-2-b", 2), chapter="protocol-design"),
+    )
+    both = pages.verdicts_page([usual, designed], {})
+    assert f"One voltammogram: **{pages.FAIL}**, Designed protocol: **{pages.PASS}**." in both
+    alone = pages.verdicts_page([designed], {})
+    assert f"Designed protocol: **{pages.PASS}**." in alone
+    assert "One voltammogram" not in alone
+    assert "protocol" not in pages.verdicts_page([usual], {})
 
 
 def test_confounded_verdict_says_so_and_shows_the_figure():
