@@ -1,5 +1,6 @@
 """Protocols: their cost, coverage that is carried from step to step, and what is recorded."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,7 +10,17 @@ import pytest
 from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
 from ecguard.errors import InputError
 from ecguard.fouling import Fouling
-from ecguard.protocol import CANDIDATES, DEFAULT, Own, Protocol, Scan, Tone, currents, observe
+from ecguard.protocol import (
+    CANDIDATES,
+    DEFAULT,
+    Own,
+    Protocol,
+    Pulse,
+    Scan,
+    Tone,
+    currents,
+    observe,
+)
 from ecguard.stress import Biofouling
 
 N, NOISE_STD = 4, 0.05
@@ -135,3 +146,53 @@ def test_all_samples_are_kept_where_asked_for(cases: CaseSet) -> None:
     (step,) = observe(CANDIDATES["more-samples"], cases, [cases.group.current])
     assert step.observed.all()
     np.testing.assert_allclose(step.current, cases.group.observation.current, atol=1e-5)
+
+
+def test_white_noise_is_louder_in_the_added_steps_alone(cases: CaseSet) -> None:
+    usual = CANDIDATES["pulse"]
+    white = usual.with_white_noise()
+    assert white.name == "pulse-white"
+    assert white.title == usual.title
+    assert white.steps == (usual.steps[0], replace(usual.steps[1], white=True))
+    quiet, loud = (observe(own, cases, zeros(own, cases)) for own in (usual, white))
+    factor = white.steps[1].noise_factor(cases.experiment.waveform)
+    assert (factor > 10).all()
+    for k, louder in enumerate((np.ones(N), factor)):
+        np.testing.assert_allclose(loud[k].noise_std, quiet[k].noise_std * louder, rtol=1e-6)
+        np.testing.assert_allclose(
+            loud[k].current, quiet[k].current * louder[:, None], rtol=1e-5, atol=1e-9
+        )
+        np.testing.assert_array_equal(loud[k].observed, quiet[k].observed)
+    assert not DEFAULT.with_white_noise().steps[0].white
+
+
+def test_white_noise_is_as_wide_as_its_std_says(cases: CaseSet) -> None:
+    protocol = Protocol("faster", "Faster", (Own(), Scan(rate_factor=4.0, white=True)))
+    step = observe(protocol, cases, zeros(protocol, cases))[1]
+    np.testing.assert_allclose(step.noise_std, 2 * NOISE_STD, rtol=1e-5)
+    assert step.current.std() == pytest.approx(2 * NOISE_STD, rel=0.1)
+
+
+def test_a_cleaned_protocol_does_its_last_step_again_after_cleaning(cases: CaseSet) -> None:
+    usual = CANDIDATES["pulse"]
+    found = usual.cleaned()
+    assert found.name == "pulse-cleaned"
+    assert found.title == f"{usual.title}, 60 s of cleaning, and that again"
+    assert found.steps[:2] == usual.steps
+    assert found.steps[2:] == (
+        Pulse(height=0.1, duration_s=1e-3, quiet=200.0, rest_s=60.0, cleaning=1.0),
+    )
+    first, _, last = found.rests
+    assert (first.duration_s, first.cleaning) == (0.0, 0.0)
+    assert (last.duration_s, last.cleaning) == (60.0, 1.0)
+    waveform = cases.experiment.waveform
+    lasting = 0.603  # s, of the pulse and of 200 times as long before it
+    np.testing.assert_allclose(
+        found.cost_s(waveform) - usual.cost_s(waveform), 60 + lasting, rtol=1e-6
+    )
+
+
+def test_cleaning_may_take_another_time() -> None:
+    found = DEFAULT.cleaned(rest_s=5.0)
+    assert found.steps == (Own(), Own(rest_s=5.0, cleaning=1.0))
+    assert "5 s of cleaning" in found.title

@@ -1,5 +1,7 @@
 """Steps of a protocol: their waveforms, what comes before them, and what they refuse."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -134,3 +136,81 @@ def test_a_pulse_steps_and_comes_back(first: Waveform) -> None:
     top = START + 0.1 * (VERTEX - START)
     np.testing.assert_allclose(pulse.E_V[:, 130], top, atol=HALF_STEP_V)
     np.testing.assert_allclose(pulse.E_V[:, [0, 60, 200, 255]].T, [START] * 4)
+
+
+def test_a_scaled_scan_is_faster_over_the_same_window(first: Waveform) -> None:
+    for step in (Scan(rate_V_s=2.0, quiet=3.0, rest_s=5.0), Scan(rate_factor=0.5, backward=True)):
+        faster = step.scaled(4.0, 1.0)
+        assert replace(faster, rate_V_s=step.rate_V_s, rate_factor=step.rate_factor) == step
+        one, other = step.waveform(first), faster.waveform(first)
+        np.testing.assert_allclose(other.t_s, one.t_s / 4.0, rtol=1e-6)
+        np.testing.assert_allclose(other.E_V, one.E_V, atol=1e-9)
+
+
+def test_a_scaled_tone_has_a_higher_frequency_and_a_larger_amplitude() -> None:
+    step = Tone(frequency_Hz=100.0, amplitude_V=0.01, place=0.5, quiet=20.0, white=True)
+    assert step.scaled(5.0, 1.5) == replace(step, frequency_Hz=500.0, amplitude_V=0.015)
+
+
+def test_a_scaled_pulse_is_shorter_and_higher() -> None:
+    step = Pulse(height=0.1, duration_s=1e-3, quiet=200.0, keep=0.7)
+    assert step.scaled(4.0, 2.0) == replace(step, height=0.2, duration_s=2.5e-4)
+
+
+@pytest.mark.parametrize("step", [Tone(quiet=20.0), Pulse(height=0.1, quiet=2.0)], ids=str)
+def test_a_scaled_step_is_the_stretched_waveform(step: Step, first: Waveform) -> None:
+    one, other = step.waveform(first), step.scaled(3.0, 1.5).waveform(first)
+    np.testing.assert_allclose(other.t_s, one.t_s / 3.0, rtol=1e-6)
+    start = one.E_V[:, :1]
+    np.testing.assert_allclose(other.E_V, start + 1.5 * (one.E_V - start), atol=1e-9)
+
+
+@pytest.mark.parametrize("step", [Scan(), Tone(), Pulse()], ids=lambda step: step.kind)
+def test_scaling_by_1_changes_nothing(step: Step) -> None:
+    assert step.scaled(1.0, 1.0) == step
+
+
+@pytest.mark.parametrize("step", [Own(), MultiSine()], ids=lambda step: step.kind)
+def test_what_has_no_pace_of_its_own_cannot_be_scaled(step: Step) -> None:
+    with pytest.raises(InputError, match=step.kind) as raised:
+        step.scaled(1.0, 1.0)
+    assert raised.value.name == "step"
+
+
+@pytest.mark.parametrize("size", [0.5, 1.001, 2.0])
+def test_a_scan_keeps_its_window(size: float) -> None:
+    with pytest.raises(InputError, match=str(size)) as raised:
+        Scan().scaled(2.0, size)
+    assert raised.value.name == "size"
+
+
+@pytest.mark.parametrize("step", STEPS, ids=str)
+def test_every_sample_is_as_noisy_as_the_voltammograms(step: Step, first: Waveform) -> None:
+    np.testing.assert_array_equal(step.noise_factor(first), [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("step", "factor"),
+    [
+        (Own(), [1.0, 1.0]),
+        (Own(quiet=2.0), [1.0, 1.0]),
+        (Scan(rate_factor=4.0), [2.0, 2.0]),
+        (Scan(rate_factor=0.25), [0.5, 0.5]),
+        # at 0.05 V/s and 0.5 V/s
+        (Scan(rate_V_s=20.0, quiet=10.0), [20.0, 40.0**0.5]),
+    ],
+    ids=str,
+)
+def test_white_noise_grows_with_the_root_of_the_sampling_rate(
+    step: Step, factor: list[float], first: Waveform
+) -> None:
+    found = replace(step, white=True).noise_factor(first)
+    # the sampled tip of the window may miss the vertex
+    np.testing.assert_allclose(found, factor, rtol=3e-3)
+
+
+def test_white_noise_of_a_pulse_is_by_its_own_sampling_rate(first: Waveform) -> None:
+    # three times 1 ms against 40 s and 4.8 s, in as many samples
+    step = Pulse(height=0.1, duration_s=1e-3, quiet=200.0, white=True)
+    wanted = np.sqrt(np.array([40.0, 4.8]) / 3e-3)
+    np.testing.assert_allclose(step.noise_factor(first), wanted, rtol=1e-6)

@@ -20,6 +20,15 @@ def trace():
     return figures.trace_figure(T, np.sin(T), SEEN, np.cos(T), np.full(50, 0.1), "case 3")
 
 
+POINTS = {"default": (1.0, 2.0), "tone": (10.0, 0.5), "pulse": (100.0, 3.0)}
+
+
+def points(**changes):
+    panels = [POINTS, {name: (y, 2 * x) for name, (x, y) in POINTS.items()}]
+    usual = {"marked": ["pulse"], "log": ["x", ""]}
+    return figures.points_figure(panels, ["cost / s", "power"], ["power", "y"], **usual | changes)
+
+
 MAKERS = {
     "separation": lambda: figures.separation_figure(RUNS),
     "trace": trace,
@@ -32,6 +41,7 @@ MAKERS = {
     "grid": lambda: figures.grid_figure(
         np.tile(T, (4, 1)), {"simulator": np.tile(np.sin(T), (4, 1))}, list("abcd"), "t / s", "i"
     ),
+    "points": points,
 }
 
 
@@ -85,3 +95,39 @@ def test_trace_shows_bands_observed_and_missing_samples():
     assert heights["±2 std"] - heights["±1 std"] == pytest.approx(0.2)
     assert "mA" in axes.get_ylabel()
     assert "/ s" in axes.get_xlabel()
+
+
+def test_points_are_numbered_in_each_panel_and_named_once():
+    figure = points()
+    left, right = figure.axes
+    names = list(POINTS)
+    for axes, turn in ((left, lambda x, y: (x, y)), (right, lambda x, y: (y, 2 * x))):
+        places = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines]
+        assert places == [turn(*POINTS[name]) for name in names]
+        assert [text.get_text() for text in axes.texts] == ["1", "2", "3"]
+        assert [text.xy for text in axes.texts] == places
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["1 default", "2 tone", "3 pulse"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["cost / s", "power"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["power", "y"]
+
+
+def test_marked_points_stand_out():
+    for axes in points(marked=["tone"]).axes:
+        assert [line.get_marker() for line in axes.lines] == ["o", "D", "o"]
+        first, second, third = (line.get_color() for line in axes.lines)
+        assert first == third != second
+
+
+@pytest.mark.parametrize(
+    ("log", "scales"),
+    [
+        (["x", ""], ["log linear", "linear linear"]),
+        (["xy", "y"], ["log log", "linear log"]),
+        ((), ["linear linear", "linear linear"]),
+    ],
+)
+def test_axes_of_points_are_logarithmic_where_asked_for(log, scales):
+    found = [f"{axes.get_xscale()} {axes.get_yscale()}" for axes in points(log=log).axes]
+    assert found == scales

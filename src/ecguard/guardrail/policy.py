@@ -10,7 +10,6 @@ from ecguard.errors import InputError
 
 ACTIONS = ("accept", "measure more", "refit")
 """What can be done with a trace, each after the one before."""
-_GRID = 40  # thresholds that are tried, of each score
 
 
 class Outcome(NamedTuple):
@@ -55,6 +54,10 @@ class Traces:
                 "traces", shapes, f"[n], [n], [n, {len(ACTIONS)}] twice", "Pass one row a trace."
             )
 
+        for name in ("first_score", "second_score", "seconds"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise InputError(name, "NaN or infinite", "finite", "Leave out the failed traces.")
+
     def __len__(self) -> int:
         return len(self.first_score)
 
@@ -96,13 +99,18 @@ class Policy:
         if not failure_s > 0:
             raise InputError("failure_s", failure_s, "above 0 s", "Say what a failure costs.")
         each = np.broadcast_to(np.asarray(weight, float), len(traces))
-        policies = [
-            cls(first, second)
-            for first in _thresholds(traces.first_score)
-            for second in _thresholds(traces.second_score)
-        ]
-        costs = [float(each @ policy.apply(traces).cost_s(failure_s)) for policy in policies]
-        return policies[int(np.argmin(costs))]
+        cost = each[:, None] * (traces.seconds + failure_s * traces.wrong)
+        seconds = _thresholds(traces.second_score)
+        refit = traces.second_score < seconds[:, None]
+        least, best = np.inf, cls.always_trust()
+        for first in _thresholds(traces.first_score):
+            more = traces.first_score < first
+            kept = cost[~more, 0].sum()
+            costs = kept + np.where(refit, cost[:, 2], cost[:, 1])[:, more].sum(axis=1)
+            place = int(np.argmin(costs))
+            if costs[place] < least:
+                least, best = costs[place], cls(float(first), float(seconds[place]))
+        return best
 
     def apply(self, traces: Traces) -> Outcome:
         """What the policy does, and what comes of it."""
@@ -113,6 +121,6 @@ class Policy:
 
 
 def _thresholds(score: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Between the scores, and beyond both ends."""
-    inner = np.quantile(score, np.linspace(0.0, 1.0, _GRID))
-    return np.concatenate([[-np.inf], np.unique(inner), [np.inf]])
+    """Between all scores, and beyond both ends."""
+    values = np.unique(score)
+    return np.concatenate([[-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]])

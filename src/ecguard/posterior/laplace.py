@@ -86,8 +86,8 @@ class Laplace(NamedTuple):
 
         All cases share their standard normal numbers, in pairs of opposite sign.
         """
-        half = np.random.default_rng(seed).standard_normal((n // 2, self.scores.shape[1]))
-        normal = np.concatenate([half, -half])
+        half = np.random.default_rng(seed).standard_normal((-(-n // 2), self.scores.shape[1]))
+        normal = np.concatenate([half, -half])[:n]
         root = np.linalg.cholesky(np.linalg.inv(self.precision))
         places = self.scores[:, None] + np.einsum("nij,kj->nki", root, normal)
         return np.asarray(_unknowns(jnp.asarray(places, jnp.float32)), np.float64)

@@ -68,7 +68,7 @@ def tune(
     for name, value in (("most_pace", most_pace), ("most_size", most_size)):
         if not value >= 1.0:
             raise InputError(name, value, "1 or more", "Give a factor.")
-    protocol.steps[-1].scaled(1.0, 1.0)
+    protocol.steps[-1].scaled(most_pace, most_size)
     limit = np.log([most_pace, most_size])
     sides = [_Side.of(protocol, cases, severity) for severity in severities]
     place, length = np.zeros(2), _LONGEST
@@ -80,7 +80,7 @@ def tune(
             break
         tried = np.clip(place + length * free / np.abs(free).max(), -limit, limit)
         there, steep = _criterion(sides, tried)
-        if there <= value:
+        if not there > value:
             length *= _SHRINK
             continue
         place, value, slope = tried, there, steep
