@@ -1,0 +1,547 @@
+"""Tables, figures and claims of the chapter on escalation, on planted studies."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from scipy import stats
+
+from ecguard.escalation import FAILURE_S, FAILURES_S
+from ecguard.guardrail.policy import ACTIONS, Policy
+from ecguard.posterior.unknowns import names
+from ecguard.protocol_design import LEVELS, level_of
+from ecguard.report import escalation as es
+from ecguard.report.chapter import Chapter
+from ecguard.report.figures import COLOURS
+from ecguard.report.payload import load_payload
+from ecguard.report.profiles import profile_named
+from toy_protocols import (
+    BIAS,
+    COVERED,
+    CYCLE,
+    DESIGNED,
+    LN_K0,
+    N_CELL,
+    SHORT_COVERED,
+    design_of,
+    escalation_of,
+    whole,
+)
+
+COVERAGE = 0.78 * np.array(LEVELS)
+N_LEVELS = len(LEVELS)
+N_FOULED = N_CELL * N_LEVELS
+WITHIN = {"op": "within", "value": [0.9, 0.98]}
+BELOW = {"on": "upper", "op": "<", "value": 0.0}
+BOUNDS = {
+    "k0-error": {"op": "<=", "value": 0.2},
+    "coverage": WITHIN,
+    "worst-coverage": WITHIN,
+    "clean-coverage": WITHIN,
+    "evidence": {"op": ">=", "value": 0.95},
+    "criterion-2-policy-risk": BELOW,
+    "cheaper-than-escalating": BELOW,
+}
+
+
+@pytest.fixture(scope="module")
+def result():
+    return escalation_of()
+
+
+@pytest.fixture(scope="module")
+def overconfident():
+    """Refits whose intervals are half as long as they should be."""
+    return escalation_of(overconfident=True)
+
+
+@pytest.fixture(scope="module")
+def unsure():
+    """Evidence that prefers a film whether there is one or not."""
+    return escalation_of(separates=False)
+
+
+@pytest.fixture
+def chapter(tmp_path):
+    return Chapter(
+        name="escalation",
+        parameters={},
+        profile=profile_named("smoke"),
+        seed=1,
+        out_dir=tmp_path,
+        started=time.perf_counter(),
+    )
+
+
+def claims_of(chapter, result):
+    return {c.id.removeprefix("escalation."): c for c in es.claims(chapter, result)}
+
+
+def failed(chapter, result):
+    return {key for key, claim in claims_of(chapter, result).items() if not claim.passed}
+
+
+def rows_of(markdown):
+    lines = [line for line in markdown.data.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+
+
+def words(flags):
+    """A share with its exact interval, in percent."""
+    hits, n = int(np.sum(flags)), len(flags)
+    low = stats.beta.ppf(0.025, hits, n - hits + 1) if hits else 0.0
+    high = stats.beta.ppf(0.975, hits + 1, n - hits) if hits < n else 1.0
+    return f"{hits / n:.0%} ({low:.0%} to {high:.0%})"
+
+
+def errors_of(trial):
+    return trial.mean[:, LN_K0] - whole().group.unknowns[trial.case, LN_K0].astype(np.float64)
+
+
+def inside(trial):
+    truth = whole().group.unknowns[trial.case].astype(np.float64)
+    return (trial.low[:, :9] <= truth) & (truth <= trial.high[:, :9])
+
+
+def posteriors_of(result, job):
+    """The three posteriors of a job, by the names in the chapter."""
+    tried = result.design.tried
+    trials = (trial_of(tried["default"], job), trial_of(tried[DESIGNED], job))
+    wanted = ("one voltammogram", "designed protocol", "refit with a film")
+    return dict(zip(wanted, (*trials, result.refit[job]), strict=True))
+
+
+def trial_of(tried, job):
+    return tried.clean["test"] if job == "test" else getattr(tried, job)
+
+
+def judged(result, policy):
+    """What a policy does to the test electrodes and whether it fails, trace by trace."""
+    traces = result.traces("test")
+    action = np.zeros(len(traces), int)
+    action[traces.first_score < policy.first] = 1
+    action[(action == 1) & (traces.second_score < policy.second)] = 2
+    rows = np.arange(len(traces))
+    return action, traces.wrong[rows, action], traces.seconds[rows, action]
+
+
+def halves(values):
+    """Mean over clean and fouled electrodes, half each."""
+    return (np.mean(values[:CYCLE]) + np.mean(values[CYCLE:])) / 2
+
+
+# Posteriors
+
+
+def test_study_is_made_on_the_study_of_protocols(chapter, monkeypatch):
+    monkeypatch.setattr(es, "protocol_study", lambda given: ("protocols", given))
+    monkeypatch.setattr(es, "run_escalation", lambda design: ("escalation", design))
+    assert es.study(chapter) == ("escalation", ("protocols", chapter))
+
+
+@pytest.mark.parametrize("job", ["test", "fouled", "tested"])
+def test_posteriors_are_of_the_same_electrodes(result, job):
+    found = es.posteriors(result, job)
+    assert list(found) == [es.VOLTAMMOGRAM, es.DESIGNED, es.REFIT]
+    for name, own in posteriors_of(result, job).items():
+        assert found[name] is own
+        np.testing.assert_array_equal(own.case, result.refit[job].case)
+
+
+def test_recovery_table_has_errors_and_coverages(result, overconfident):
+    for study in (result, overconfident):
+        rows = rows_of(es.recovery_table(study))
+        wanted = [
+            [kind, name, own]
+            for job, kind in (("test", "clean"), ("fouled", "coverage 0.78"))
+            for name, own in posteriors_of(study, job).items()
+        ]
+        assert len(rows) == 6
+        for cells, (kind, name, own) in zip(rows, wanted, strict=True):
+            error, covered = errors_of(own), inside(own)
+            assert cells == [
+                kind,
+                name,
+                f"{np.median(np.abs(error)):.2f}",
+                f"{np.median(error):+.2f}",
+                f"{covered.mean():.0%}",
+                words(covered[:, LN_K0]),
+                words(own.credibility < 0.05),
+            ]
+    rows = rows_of(es.recovery_table(result))
+    assert rows[3][2:5] == ["3.00", "-3.00", "85%"]
+    assert rows[3][5].startswith("0% (")
+    assert rows[5][3:5] == ["+0.00", "96%"]
+    assert rows_of(es.recovery_table(overconfident))[5][4] == "68%"
+    assert "100 test electrodes in each row" in es.recovery_table(result).data
+
+
+def test_median_error_is_absolute(result):
+    own = result.refit["fouled"].take(slice(4))
+    truth = whole().group.unknowns[own.case].astype(np.float64)
+    mean = own.mean.copy()
+    mean[:, LN_K0] = truth[:, LN_K0] + [-4.0, -2.0, 1.0, 3.0]
+    assert es.median_error(result, replace(own, mean=mean)) == pytest.approx(2.5)
+
+
+def test_error_panel_has_errors_and_films_by_coverage(result, chapter):
+    figure = es.error_panel(result)
+    left, right = figure.axes
+    assert left.get_ylabel() == "median error of ln k0, absolute"
+    assert right.get_ylabel() == "coverage found by the refit"
+    assert left.get_xlabel() == right.get_xlabel() == "coverage at the start"
+    lines = {line.get_label(): line for line in left.lines}
+    trials = posteriors_of(result, "tested")
+    assert list(lines) == list(trials)
+    for name, own in trials.items():
+        np.testing.assert_allclose(lines[name].get_xdata(), COVERAGE)
+        medians = np.median(np.abs(errors_of(own)).reshape(N_LEVELS, N_CELL), axis=1)
+        np.testing.assert_allclose(lines[name].get_ydata(), medians)
+    assert lines["one voltammogram"].get_ydata()[-1] > 10 * lines[es.REFIT].get_ydata()[-1]
+    found = np.nan_to_num(result.refit["tested"].mean[:, 9]).reshape(N_LEVELS, N_CELL)
+    films = {line.get_label(): line for line in right.lines}
+    assert list(films) == ["median", "10 %", "90 %", "truth"]
+    for name, share in (("median", 0.5), ("10 %", 0.1), ("90 %", 0.9)):
+        np.testing.assert_allclose(films[name].get_ydata(), np.quantile(found, share, axis=1))
+    np.testing.assert_allclose(films["truth"].get_ydata(), films["truth"].get_xdata())
+    # no film is preferred at the lowest two levels
+    np.testing.assert_array_equal(films["median"].get_ydata()[:2], 0.0)
+    np.testing.assert_allclose(films["median"].get_ydata()[5:], COVERAGE[5:], atol=0.02)
+    assert chapter.figure(figure, es.ERROR_FIGURE, "errors").data
+
+
+def test_coverage_panel_has_every_unknown_and_posterior(result):
+    (axes,) = es.coverage_panel(result).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(names(1))
+    assert axes.get_xlabel() == "share with the truth in the 95 % interval"
+    bars = {bar.get_label(): bar for bar in axes.containers}
+    trials = posteriors_of(result, "fouled")
+    assert list(bars) == list(trials)
+    for name, own in trials.items():
+        shares = inside(own).mean(axis=0)
+        middle, _, (spans,) = bars[name].lines
+        np.testing.assert_allclose(middle.get_xdata(), shares)
+        for share, span in zip(shares, spans.get_segments(), strict=True):
+            low, high = np.sort(span[:, 0])
+            assert low <= share <= high
+    np.testing.assert_allclose(bars[es.REFIT].lines[0].get_xdata(), COVERED)
+    assert bars[es.VOLTAMMOGRAM].lines[0].get_xdata()[LN_K0] == 0.0
+    (band,) = axes.patches
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((0.9, 0.98))
+
+
+# Evidence
+
+
+def factors_of(result, job):
+    clean = trial_of(result.design.tried[DESIGNED], job)
+    return result.evidence[job].log_evidence - clean.log_evidence
+
+
+def test_evidence_panel_folds_factors_of_clean_and_fouled(result):
+    (axes,) = es.evidence_panel(result).axes
+    shown = [0, 3, 5, 7, 9, 11]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["clean", *(f"{COVERAGE[k]:.2g}" for k in shown)]
+    tested = factors_of(result, "tested").reshape(N_LEVELS, N_CELL)
+    groups = [factors_of(result, "test"), *tested[shown]]
+    points = [line for line in axes.lines if line.get_marker() == "o"]
+    assert len(points) == len(groups)
+    for line, factor in zip(points, groups, strict=True):
+        folded = np.sign(factor) * np.log10(np.abs(factor) / 2 + np.hypot(factor / 2, 1))
+        np.testing.assert_allclose(line.get_ydata(), folded)
+    (bound,) = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert bound.get_ydata()[0] == 0.0
+    assert "ln Bayes factor" in axes.get_ylabel()
+
+
+def test_evidence_table_counts_preferences_by_coverage(result, unsure):
+    for study in (result, unsure):
+        rows = rows_of(es.evidence_table(study))
+        clean = factors_of(study, "test")
+        tested = factors_of(study, "tested").reshape(N_LEVELS, N_CELL)
+        assert rows[0] == ["0 (clean)", words(clean > 0), f"{np.median(clean):.1f}"]
+        assert rows[1:] == [
+            [f"{coverage:.2g}", words(own > 0), f"{np.median(own):.3g}"]
+            for coverage, own in zip(COVERAGE, tested, strict=True)
+        ]
+    rows = rows_of(es.evidence_table(result))
+    assert rows[0][1:] == ["0% (0% to 4%)", "-2.0"]
+    assert [cells[1][:4] for cells in rows[1:4]] == ["0% (", "0% (", "100%"]
+    assert rows_of(es.evidence_table(unsure))[0][1].startswith("100% (")
+
+
+# Films of another kind
+
+
+def test_mistaken_table_puts_the_assumed_film_between_the_others(result):
+    table = es.mistaken_table(result)
+    few = result.refit["fouled"].take(slice(50))
+    trials = {"1.4": result.mistaken[1.4], "2.8 (assumed)": few, "4.2": result.mistaken[4.2]}
+    assert rows_of(table) == [
+        [
+            name,
+            f"{np.median(np.abs(errors_of(own))):.2f}",
+            f"{np.median(errors_of(own)):+.2f}",
+            words(own.credibility < 0.05),
+        ]
+        for name, own in trials.items()
+    ]
+    signed = [float(cells[2]) for cells in rows_of(table)]
+    assert signed[0] > 0.5 > 0.1 > abs(signed[1])
+    assert signed[2] < -0.5
+    assert "50 test electrodes at severity 1 in each row" in table.data
+
+
+# The policy
+
+
+def test_decision_table_tells_what_is_done_and_how_it_ends(result):
+    table, policy = es.decision_table(result), result.policies[FAILURE_S]
+    action, wrong, _ = judged(result, policy)
+    seconds = result.traces("test").seconds.mean(axis=0)
+    rows = rows_of(table)
+    assert [cells[0] for cells in rows] == list(ACTIONS)
+    for number, cells in enumerate(rows):
+        wanted = []
+        for part in (slice(CYCLE), slice(CYCLE, None)):
+            chosen = action[part] == number
+            wanted += [words(chosen), words(wrong[part][chosen]) if chosen.any() else "–"]
+        assert cells[1:] == [*wanted, f"{seconds[number]:.0f}"]
+    assert rows[2][1:3] == ["0% (0% to 4%)", "–"]
+    assert [cells[-1] for cells in rows] == ["0", "1", "42"]
+    assert f"score is below {policy.first:.2f};" in table.data
+    assert f"protocol's is below {policy.second:.2f} as" in table.data
+    assert "Chosen on 240 design electrodes for a failure that costs 600 s" in table.data
+    assert f"judged on {CYCLE + N_FOULED} test electrodes" in table.data
+
+
+def test_risk_table_weighs_clean_and_fouled_as_half_each(result):
+    traces, rows = result.traces("test"), iter(rows_of(es.risk_table(result)))
+    costs = {}
+    for failure_s in FAILURES_S:
+        _, wrong, seconds = judged(result, result.policies[failure_s])
+        for name, (fails, takes) in {
+            "always trust": (traces.wrong[:, 0], traces.seconds[:, 0]),
+            "policy": (wrong, seconds),
+            "always escalate": (traces.wrong[:, 2], traces.seconds[:, 2]),
+        }.items():
+            risk, time_s = halves(fails), halves(takes)
+            *cells, cost = next(rows)
+            assert cells == [f"{failure_s:g}", name, f"{risk:.1%}", f"{time_s:.0f}"]
+            assert float(cost) == pytest.approx(time_s + failure_s * risk, abs=0.51)
+            costs[failure_s, name] = float(cost)
+    assert next(rows, None) is None
+    assert costs[60.0, "always trust"] == 15
+    assert costs[600.0, "always escalate"] == 56
+    for failure_s in (60.0, 600.0):
+        others = [costs[failure_s, name] for name in ("always trust", "always escalate")]
+        assert costs[failure_s, "policy"] <= min(others)
+
+
+def test_policy_panel_places_every_way_to_decide(result):
+    (axes,) = es.policy_panel(result).axes
+    points = {line.get_label().split(" ", 1)[1]: line for line in axes.lines}
+    policies = [f"policy, failure {failure_s:g} s" for failure_s in FAILURES_S]
+    assert list(points) == ["always trust", "always escalate", *policies]
+    traces = result.traces("test")
+    places = {
+        "always trust": (0.0, halves(traces.wrong[:, 0])),
+        "always escalate": (halves(traces.seconds[:, 2]), halves(traces.wrong[:, 2])),
+    }
+    for name, failure_s in zip(policies, FAILURES_S, strict=True):
+        _, wrong, seconds = judged(result, result.policies[failure_s])
+        places[name] = (halves(seconds), halves(wrong))
+    for name, place in places.items():
+        found = (points[name].get_xdata()[0], points[name].get_ydata()[0])
+        np.testing.assert_allclose(found, place, atol=1e-12)
+    strong = [name for name, line in points.items() if line.get_marker() == "D"]
+    assert strong == ["policy, failure 600 s"]
+    assert to_hex(points[strong[0]].get_color()) == COLOURS[1].lower()
+
+
+# Claims
+
+
+def test_claims_have_their_ids_and_bounds(chapter, result):
+    found = claims_of(chapter, result)
+    assert list(found) == list(BOUNDS)
+    for key, bound in BOUNDS.items():
+        assert found[key].bound == {"on": "value", **bound}, key
+        low, high = found[key].interval
+        assert low <= found[key].value <= high, key
+    assert {key: claim.figure for key, claim in found.items()} == {
+        "k0-error": es.ERROR_FIGURE,
+        "coverage": es.COVERAGE_FIGURE,
+        "worst-coverage": es.COVERAGE_FIGURE,
+        "clean-coverage": es.COVERAGE_FIGURE,
+        "evidence": es.EVIDENCE_FIGURE,
+        "criterion-2-policy-risk": es.POLICY_FIGURE,
+        "cheaper-than-escalating": es.POLICY_FIGURE,
+    }
+
+
+def test_claims_hold_on_the_plan(chapter, result):
+    assert failed(chapter, result) == set()
+    found = claims_of(chapter, result)
+    refit, before = result.refit["fouled"], result.design.default_trial.fouled
+    medians = [np.median(np.abs(errors_of(own))) for own in (refit, before)]
+    assert found["k0-error"].value == pytest.approx(medians[0] / medians[1])
+    assert found["k0-error"].note == f"{medians[0]:.2f} against {medians[1]:.2f}."
+    assert medians[1] == pytest.approx(-BIAS, abs=0.01)
+    for key in ("coverage", "worst-coverage", "clean-coverage"):
+        assert (found[key].value, found[key].n) == (pytest.approx(COVERED), CYCLE)
+    assert "coverage and resistance 0.96 and 0.96" in found["coverage"].note
+    assert (found["evidence"].value, found["evidence"].n) == (1.0, CYCLE)
+    traces = result.traces("test")
+    _, wrong, seconds = judged(result, result.policies[FAILURE_S])
+    risk = halves(wrong) - halves(traces.wrong[:, 0])
+    assert found["criterion-2-policy-risk"].value == pytest.approx(risk)
+    escalated = traces.seconds[:, 2] + FAILURE_S * traces.wrong[:, 2]
+    cost = halves(seconds + FAILURE_S * wrong) - halves(escalated)
+    assert found["cheaper-than-escalating"].value == pytest.approx(cost)
+    note = found["criterion-2-policy-risk"].note
+    assert note == (
+        f"always trust {halves(traces.wrong[:, 0]):.1%}, policy {halves(wrong):.1%}, "
+        f"always escalate {halves(traces.wrong[:, 2]):.1%}"
+    )
+
+
+def test_worst_coverage_is_that_of_the_unknown_covered_least(chapter, result):
+    own = result.refit["fouled"]
+    low = own.low.copy()
+    low[:30, 6] = own.high[:30, 6] + 1.0
+    other = replace(result, refit=result.refit | {"fouled": replace(own, low=low)})
+    found = claims_of(chapter, other)
+    covered = inside(other.refit["fouled"])
+    assert covered[:, 6].mean() < 0.75
+    assert found["worst-coverage"].value == pytest.approx(covered[:, 6].mean())
+    assert not found["worst-coverage"].passed
+    assert found["coverage"].passed
+    assert found["coverage"].value == pytest.approx(covered.mean())
+    assert f"from {covered[:, 6].mean():.2f} (alpha) to 0.96" in found["coverage"].note
+
+
+def test_films_that_are_missed_are_told(chapter, result):
+    own = result.refit["fouled"]
+    low = own.low.copy()
+    low[:50, 9] = own.high[:50, 9]  # the film's coverage in half of the electrodes
+    low[:, 11] = np.nan  # no film preferred
+    other = replace(result, refit=result.refit | {"fouled": replace(own, low=low)})
+    with_film = (own.low[:, 9] <= 0.78) & (own.high[:, 9] >= 0.78)
+    note = claims_of(chapter, other)["coverage"].note
+    assert f"coverage and resistance {with_film[50:].sum() / CYCLE:.2f} and 0.00" in note
+
+
+def test_overconfident_refits_fail_coverage_alone(chapter, overconfident):
+    assert failed(chapter, overconfident) == {"coverage", "worst-coverage"}
+    found = claims_of(chapter, overconfident)
+    assert found["coverage"].value == pytest.approx(SHORT_COVERED)
+    # clean electrodes keep the clean model's posterior
+    assert found["clean-coverage"].value == pytest.approx(COVERED)
+
+
+def test_overconfident_refits_of_clean_electrodes_fail_too(chapter):
+    both = escalation_of(overconfident=True, separates=False)
+    assert failed(chapter, both) == {"coverage", "worst-coverage", "clean-coverage", "evidence"}
+
+
+def test_evidence_that_does_not_separate_fails_alone(chapter, unsure):
+    assert failed(chapter, unsure) == {"evidence"}
+    claim = claims_of(chapter, unsure)["evidence"]
+    low, high = claim.interval
+    assert low < 0.5 < high
+
+
+def test_refits_that_recover_nothing_fail(chapter, result):
+    clean = design_of().designed_trial.fouled
+    other = replace(
+        result,
+        refit=result.refit
+        | {
+            "fouled": replace(
+                result.refit["fouled"], mean=np.column_stack([clean.mean, np.ones((CYCLE, 3))])
+            )
+        },
+    )
+    claim = claims_of(chapter, other)["k0-error"]
+    assert not claim.passed
+    assert claim.value == pytest.approx(1.0)
+
+
+def test_policy_that_never_looks_fails_its_claims(chapter, result):
+    for policy, key in (
+        (Policy.always_trust(), "criterion-2-policy-risk"),
+        (Policy.always_escalate(), "cheaper-than-escalating"),
+    ):
+        other = replace(result, policies=dict.fromkeys(FAILURES_S, policy))
+        found = claims_of(chapter, other)
+        assert not found[key].passed
+        assert found[key].value == 0.0
+
+
+def test_blind_protocol_saves_less(chapter, result):
+    blind = escalation_of(blind=True)
+    costs = [claims_of(chapter, own)["cheaper-than-escalating"].value for own in (result, blind)]
+    assert costs[0] < costs[1] - 1.0
+
+
+def test_median_ratio_is_that_of_the_same_electrodes():
+    before = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
+    found = es._median_ratio(before / 4, before)
+    assert (found.value, found.low, found.high, found.n) == (0.25, 0.25, 0.25, 5)
+    after = np.array([0.1, 0.2, 4.0, 0.3, 0.5])
+    found = es._median_ratio(after, before)
+    assert found.value == pytest.approx(0.3 / 4.0)
+    assert found.low < found.value < found.high
+
+
+# Payload
+
+
+def test_payload_fits_the_schema(chapter, result):
+    claims = es.claims(chapter, result)
+    table = chapter.save("escalation_report.json", es.payload(result), claims).data
+    assert "criterion-2-policy-risk" in table
+    saved = load_payload(chapter.out_dir / "escalation_report.json")
+    assert [claim["pass"] for claim in saved["claims"]] == [True] * len(BOUNDS)
+    assert [claim["id"] for claim in saved["claims"]] == [f"escalation.{key}" for key in BOUNDS]
+    assert saved["protocol"] == result.protocol.title
+    assert saved["levels"] == list(LEVELS)
+    for job in ("test", "fouled", "tested"):
+        trials = posteriors_of(result, job)
+        assert list(saved["posteriors"][job]) == list(trials)
+        for name, own in trials.items():
+            record = saved["posteriors"][job][name]
+            np.testing.assert_allclose(record["ln_k0_error"], errors_of(own), atol=1e-5)
+            np.testing.assert_allclose(record["covered"], inside(own).mean(axis=0), atol=1e-5)
+            assert record["outside"] == pytest.approx((own.credibility < 0.05).mean())
+        np.testing.assert_allclose(
+            saved["log_bayes_factor"][job], factors_of(result, job), atol=1e-3
+        )
+    found = saved["coverage_found"]["tested"]
+    assert found[: 2 * N_CELL] == [0.0] * (2 * N_CELL)
+    assert found[-1] == pytest.approx(result.refit["tested"].mean[-1, 9], abs=1e-5)
+    assert set(saved["mistaken"]) == {"1.4", "4.2"}
+    assert set(saved["policies"]) == {"60", "600", "6000"}
+    policy = result.policies[FAILURE_S]
+    assert saved["policies"]["600"] == {"first": policy.first, "second": policy.second}
+    action, wrong, seconds = judged(result, policy)
+    outcome = saved["outcomes"]["policy"]
+    assert outcome["action"] == action.tolist()
+    assert outcome["failed"] == wrong.tolist()
+    np.testing.assert_allclose(outcome["seconds"], seconds, atol=1e-3)
+
+
+def test_payload_has_no_number_for_a_threshold_beyond_all_scores(chapter, result):
+    other = replace(result, policies=dict.fromkeys(FAILURES_S, Policy(-np.inf, 1.5)))
+    chapter.save("escalation_report.json", es.payload(other))
+    saved = load_payload(chapter.out_dir / "escalation_report.json")
+    assert saved["policies"]["60"] == {"first": None, "second": 1.5}
+
+
+def test_levels_of_refits_are_those_of_the_trials(result):
+    for level, severity in enumerate(LEVELS):
+        assert set(level_of(result.refit["tested"], level).severity) == {severity}
