@@ -17,9 +17,9 @@ from ecguard.escalation import (
     Escalation,
     both,
     run_escalation,
-    share_wrong,
 )
 from ecguard.fouling import Fouling
+from ecguard.guardrail import flag_rate
 from ecguard.guardrail.policy import Policy
 from ecguard.posterior.unknowns import prior_std
 from ecguard.protocol import DEFAULT, Protocol
@@ -113,13 +113,13 @@ def test_truth_on_the_end_of_an_interval_is_covered(toy: Escalation) -> None:
 def test_share_wrong_counts_truths_outside_the_joint_region(
     toy: Escalation, overconfident: Escalation
 ) -> None:
-    found = share_wrong(toy.refit["fouled"])
+    found = flag_rate(toy.refit["fouled"].wrong)
     assert (found.value, found.n) == (WRONG, CYCLE)
-    assert share_wrong(overconfident.refit["fouled"]).value == SHORT_WRONG
-    assert share_wrong(toy.design.default_trial.fouled).value == 1.0
-    assert share_wrong(toy.design.default_trial.clean["test"]).value == WRONG
+    assert flag_rate(overconfident.refit["fouled"].wrong).value == SHORT_WRONG
+    assert flag_rate(toy.design.default_trial.fouled.wrong).value == 1.0
+    assert flag_rate(toy.design.default_trial.clean["test"].wrong).value == WRONG
     edge = replace(toy.refit["test"].take(slice(3)), credibility=np.array([0.045, 0.05, 0.055]))
-    assert share_wrong(edge).value == pytest.approx(1 / 3)
+    assert flag_rate(edge.wrong).value == pytest.approx(1 / 3)
 
 
 # Evidence
@@ -431,7 +431,7 @@ def test_every_electrode_is_refitted_where_all_prefer_a_film(
     np.testing.assert_array_equal(fake.asked[1][1], fake.asked[0][1])
     for own in result.refit.values():
         assert np.isfinite(own.mean).all()
-        assert share_wrong(own).value < 0.1
+        assert flag_rate(own.wrong).value < 0.1
 
 
 def test_planted_errors_are_the_quantiles_of_a_normal() -> None:

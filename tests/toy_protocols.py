@@ -15,7 +15,7 @@ from scipy import stats
 
 from ecguard.case_sets import CaseSet, CaseSetSettings, draw_all, part
 from ecguard.escalation import FAILURES_S, OTHER_COEFFICIENTS, Escalation
-from ecguard.guardrail import CertifiedGuardrail, CombinedScore
+from ecguard.guardrail import CertifiedGuardrail
 from ecguard.guardrail.policy import Policy
 from ecguard.posterior.unknowns import names, prior_std
 from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Worth
@@ -200,22 +200,7 @@ def tried_of(protocol: Protocol, onset: float, path: float = 0.0) -> Tried:
         case, severity = electrodes(job)
         away = shift(severity, onset) + np.where(np.isnan(severity), 0.0, path)
         found[job.name] = trial(case, severity, CLEAN_MODEL, diagnostics(protocol, case, away))
-    clean = {name: found[name] for name in case_sets()}
-    score = CombinedScore.fit(
-        diagnostic_names(protocol), clean["design"].diagnostics, found["faulty"].diagnostics
-    )
-    rule, calibration = CertifiedGuardrail(), clean["calibration"].diagnostics
-    return Tried(
-        protocol=protocol,
-        clean=clean,
-        faulty=found["faulty"],
-        control=found["control"],
-        fouled=found["fouled"],
-        tested=found["tested"],
-        score=score,
-        threshold=rule.fit(score(calibration)),
-        conflict=rule.fit(-calibration[:, -1]) if len(protocol.steps) > 1 else None,
-    )
+    return Tried.fit(protocol, found, CertifiedGuardrail())
 
 
 @cache

@@ -4,10 +4,8 @@ Every trace is inferred once, by one engine with one set of settings. A part is 
 that one fault made; parts are kept in files, so that a run that was killed goes on.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ from ecguard.guardrail import (
     reference_grid_search,
 )
 from ecguard.intervals import Interval, excess_p_value, share
-from ecguard.parts import kept
+from ecguard.parts import digest_with, kept
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import summaries
 from ecguard.posterior.unknowns import prior_std
@@ -317,7 +315,7 @@ def run_detection(
     sets = draw_case_sets(settings.sets)
     bench = Bench(
         settings, amortised, sets, _familiarity(settings.sets, amortised), folder,
-        hashlib.sha256((digest + json.dumps(asdict(settings.sets))).encode()).hexdigest(),
+        digest_with(digest, settings.sets),
     )  # fmt: skip
     jobs = list(_jobs(settings))
     parts = {}

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from ecguard.fouling import Fouling
 from ecguard.guardrail.policy import Outcome, Policy, Traces
-from ecguard.intervals import Interval, auroc_interval, difference_interval, share
+from ecguard.intervals import Interval, auroc_interval, difference_interval
 from ecguard.posterior.unknowns import names
 from ecguard.protocol import DEFAULT, Protocol
 from ecguard.protocol.trial import Trial
@@ -123,11 +123,6 @@ class Escalation:
         return difference_interval(
             scale * found["policy"].failed, scale * found["always trust"].failed
         )
-
-
-def share_wrong(trial: Trial) -> Interval:
-    """Share of the electrodes whose true couple lies outside the joint 95 % region."""
-    return share(int(trial.wrong.sum()), len(trial))
 
 
 def both(of: str) -> tuple[str, str]:

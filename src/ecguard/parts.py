@@ -1,14 +1,21 @@
 """Results that are kept in files as they are done, so that a run that was killed goes on."""
 
 import hashlib
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ecguard.errors import InputError
 from ecguard.npz import read_npz, save_npz
 
 Part = TypeVar("Part")
+
+
+def digest_with(digest: str, settings: Any) -> str:
+    """Of a digest and of the settings, a dataclass, that results depend on as well."""
+    return hashlib.sha256((digest + json.dumps(asdict(settings))).encode()).hexdigest()
 
 
 def kept(

@@ -5,10 +5,8 @@ tried as a guardrail is: score from the design set, threshold from the calibrati
 reported on the test set. Ratings and trials are kept in files, so that a killed run goes on.
 """
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from ecguard.case_sets import CaseSet, CaseSetSettings, draw_all, part
+from ecguard.case_sets import NAMES, CaseSet, CaseSetSettings, draw_all, part
 from ecguard.engines import case_keys
 from ecguard.errors import InputError
 from ecguard.fouling import Fouling
-from ecguard.guardrail import CertifiedGuardrail, CertifiedThreshold, CombinedScore
-from ecguard.intervals import Interval, excess_p_value, share
-from ecguard.parts import kept
+from ecguard.guardrail import CertifiedGuardrail, CertifiedThreshold, CombinedScore, flag_rate
+from ecguard.intervals import Interval, excess_p_value
+from ecguard.parts import digest_with, kept
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Worth, worth
 from ecguard.protocol.trial import Trial, diagnostic_names, run_trial
@@ -163,6 +161,37 @@ class Tried:
     threshold: CertifiedThreshold
     conflict: CertifiedThreshold | None
 
+    @classmethod
+    def fit(
+        cls, protocol: Protocol, trials: Mapping[str, Trial], rule: CertifiedGuardrail
+    ) -> "Tried":
+        """Learn the score on the design set, put thresholds on the calibration set.
+
+        Args:
+            protocol: what was measured.
+            trials: of `jobs_of`, by name.
+            rule: of the thresholds.
+
+        Raises:
+            InputError: too few calibration cases for a certificate.
+        """
+        clean = {name: trials[name] for name in NAMES}
+        score = CombinedScore.fit(
+            diagnostic_names(protocol), clean["design"].diagnostics, trials["faulty"].diagnostics
+        )
+        calibration = clean["calibration"].diagnostics
+        return cls(
+            protocol=protocol,
+            clean=clean,
+            faulty=trials["faulty"],
+            control=trials["control"],
+            fouled=trials["fouled"],
+            tested=trials["tested"],
+            score=score,
+            threshold=rule.fit(score(calibration)),
+            conflict=rule.fit(-calibration[:, -1]) if len(protocol.steps) > 1 else None,
+        )
+
     def of(self, job: str) -> Trial:
         """What was found on a job of `jobs_of`, by its name."""
         parts = {"faulty": self.faulty, "control": self.control, "fouled": self.fouled}
@@ -184,7 +213,7 @@ class Tried:
 
     def power(self, trial: Trial) -> Interval:
         """Share of the electrodes that the certified score flags."""
-        return _share(self.flags(trial))
+        return flag_rate(self.flags(trial))
 
     def at(self, level: int) -> Trial:
         """Test electrodes at `LEVELS[level]`."""
@@ -279,7 +308,7 @@ def run_protocol_design(
     whole = draw_all(settings.sets)
     bench = Bench(
         settings, amortised, whole, part(whole, settings.sets), folder,
-        hashlib.sha256((digest + json.dumps(asdict(settings.sets))).encode()).hexdigest(),
+        digest_with(digest, settings.sets),
     )  # fmt: skip
     rated, rated_white = {}, {}
     for name, protocol in tqdm(CANDIDATES.items(), unit="candidate"):
@@ -293,8 +322,9 @@ def run_protocol_design(
     harsh = CANDIDATES[designed].with_white_noise()
     chosen[harsh.name] = harsh
     jobs, tried = jobs_of(settings), {}
+    rule = CertifiedGuardrail(settings.alpha, settings.delta)
     for name, protocol in tqdm(chosen.items(), unit="protocol tried"):
-        tried[name] = _tried(settings, protocol, bench.trials(protocol, jobs))
+        tried[name] = Tried.fit(protocol, bench.trials(protocol, jobs), rule)
     last = jobs[-1]._replace(name="no-resistance")
     bare = bench.trials(CANDIDATES[designed], [last], mode=NO_RESISTANCE)[last.name]
     cases = bench.sets["design"].take(np.arange(settings.n_tuned))
@@ -328,10 +358,7 @@ def best(rated: dict[str, Worth], by: str) -> str:
 def jobs_of(settings: ProtocolDesignSettings) -> list[Job]:
     """The trials of a protocol."""
     sizes, levels = settings.sets, np.array(LEVELS)
-    clean = [
-        Job(name, name, np.arange(getattr(sizes, f"n_{name}")), np.nan)
-        for name in ("design", "calibration", "test")
-    ]
+    clean = [Job(name, name, np.arange(getattr(sizes, f"n_{name}")), np.nan) for name in NAMES]
     design, test = np.arange(sizes.n_design), np.arange(sizes.n_test)
     each = np.arange(settings.n_cell * len(levels))
     return [
@@ -341,27 +368,3 @@ def jobs_of(settings: ProtocolDesignSettings) -> list[Job]:
         Job("fouled", "test", test, 1.0),
         Job("tested", "test", each % sizes.n_test, np.repeat(levels, settings.n_cell)),
     ]
-
-
-def _tried(settings: ProtocolDesignSettings, protocol: Protocol, trials: dict[str, Trial]) -> Tried:
-    clean = {name: trials[name] for name in ("design", "calibration", "test")}
-    score = CombinedScore.fit(
-        diagnostic_names(protocol), clean["design"].diagnostics, trials["faulty"].diagnostics
-    )
-    rule = CertifiedGuardrail(settings.alpha, settings.delta)
-    calibration = clean["calibration"].diagnostics
-    return Tried(
-        protocol=protocol,
-        clean=clean,
-        faulty=trials["faulty"],
-        control=trials["control"],
-        fouled=trials["fouled"],
-        tested=trials["tested"],
-        score=score,
-        threshold=rule.fit(score(calibration)),
-        conflict=rule.fit(-calibration[:, -1]) if len(protocol.steps) > 1 else None,
-    )
-
-
-def _share(flags: NDArray[np.bool_]) -> Interval:
-    return share(int(flags.sum()), len(flags))

@@ -1,6 +1,5 @@
 """Tables, figures and claims of the chapter on escalation, on planted studies."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +12,8 @@ from ecguard.guardrail.policy import ACTIONS, Policy
 from ecguard.posterior.unknowns import names
 from ecguard.protocol_design import LEVELS, level_of
 from ecguard.report import escalation as es
-from ecguard.report.chapter import Chapter
 from ecguard.report.figures import COLOURS
 from ecguard.report.payload import load_payload
-from ecguard.report.profiles import profile_named
 from toy_protocols import (
     BIAS,
     COVERED,
@@ -29,6 +26,8 @@ from toy_protocols import (
     escalation_of,
     whole,
 )
+
+from .chapters import chapter_in
 
 COVERAGE = 0.78 * np.array(LEVELS)
 N_LEVELS = len(LEVELS)
@@ -65,14 +64,7 @@ def unsure():
 
 @pytest.fixture
 def chapter(tmp_path):
-    return Chapter(
-        name="escalation",
-        parameters={},
-        profile=profile_named("smoke"),
-        seed=1,
-        out_dir=tmp_path,
-        started=time.perf_counter(),
-    )
+    return chapter_in(tmp_path, "escalation")
 
 
 def claims_of(chapter, result):

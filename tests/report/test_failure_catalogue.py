@@ -1,19 +1,18 @@
 """Tables, figures and claims of the catalogue of failures, on a planted result."""
 
 import re
-import time
 
 import numpy as np
 import pytest
 
 from ecguard.detection import LEVELS, MODES
 from ecguard.report import failure_catalogue as fc
-from ecguard.report.chapter import Chapter
 from ecguard.report.figures import trace_figure
 from ecguard.report.guardrail import everything, percent, titles
 from ecguard.report.payload import load_payload
-from ecguard.report.profiles import profile_named
 from toy_detection import HARMLESS, INVISIBLE, LN_K0, N_CELL, SINGLE, VISIBLE, result_of
+
+from .chapters import chapter_in
 
 TOP = len(LEVELS) - 1
 
@@ -31,14 +30,7 @@ def blind():
 
 @pytest.fixture
 def chapter(tmp_path):
-    return Chapter(
-        name="failure-catalogue",
-        parameters={},
-        profile=profile_named("smoke"),
-        seed=1,
-        out_dir=tmp_path,
-        started=time.perf_counter(),
-    )
+    return chapter_in(tmp_path, "failure-catalogue")
 
 
 def claims_of(chapter, result):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from dataclasses import replace
 from itertools import chain
 
@@ -13,11 +12,11 @@ from matplotlib.figure import Figure
 from ecguard.detection import MODES
 from ecguard.guardrail import load_guardrail
 from ecguard.report import guardrail as gr
-from ecguard.report.chapter import Chapter
 from ecguard.report.payload import load_payload
-from ecguard.report.profiles import profile_named
 from ecguard.screening import DIAGNOSTICS
 from toy_detection import HARMLESS, INVISIBLE, SETTINGS, SINGLE, VISIBLE, result_of
+
+from .chapters import chapter_in
 
 PARAMETERS = {
     "n_calibration": 300,
@@ -49,14 +48,7 @@ def blind():
 
 @pytest.fixture
 def chapter(tmp_path):
-    return Chapter(
-        name="guardrail",
-        parameters=PARAMETERS,
-        profile=profile_named("standard"),
-        seed=1,
-        out_dir=tmp_path,
-        started=time.perf_counter(),
-    )
+    return chapter_in(tmp_path, "guardrail", "standard", PARAMETERS)
 
 
 def claims_of(chapter, result):

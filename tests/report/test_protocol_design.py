@@ -1,7 +1,6 @@
 """Tables, figures and claims of the chapter on protocols, on a planted study."""
 
 import re
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +11,9 @@ from ecguard.errors import InputError
 from ecguard.protocol import CANDIDATES
 from ecguard.protocol.trial import CleanFit
 from ecguard.protocol_design import LEVELS, RATED
+from ecguard.report import guardrail as gr
 from ecguard.report import protocol_design as pd
-from ecguard.report.chapter import Chapter
 from ecguard.report.payload import load_payload
-from ecguard.report.profiles import profile_named
 from toy_protocols import (
     CYCLE,
     DESIGNED,
@@ -28,6 +26,8 @@ from toy_protocols import (
     design_of,
     powers_of,
 )
+
+from .chapters import chapter_in
 
 PARAMETERS = {
     "n_calibration": 300,
@@ -74,14 +74,7 @@ def blind():
 
 @pytest.fixture
 def chapter(tmp_path):
-    return Chapter(
-        name="protocol-design",
-        parameters=PARAMETERS,
-        profile=profile_named("standard"),
-        seed=1,
-        out_dir=tmp_path,
-        started=time.perf_counter(),
-    )
+    return chapter_in(tmp_path, "protocol-design", "standard", PARAMETERS)
 
 
 @pytest.fixture
@@ -144,12 +137,12 @@ def test_settings_come_from_parameters_and_profile(chapter):
 def test_parts_are_kept_in_the_checkout_under_the_code(chapter, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(pd, "run_protocol_design", lambda *arguments: seen.append(arguments))
-    monkeypatch.setattr(pd, "load_amortised", lambda path: ("loaded", path))
+    monkeypatch.setattr(gr, "load_amortised", lambda path: ("loaded", path))
     pd.study(chapter)
     checkpoint = tmp_path / "density.eqx"
     checkpoint.write_bytes(b"weights")
     pd.study(replace(chapter, parameters=PARAMETERS | {"amortised_checkpoint": str(checkpoint)}))
-    monkeypatch.setattr(pd, "find_root", lambda: None)
+    monkeypatch.setattr(gr, "find_root", lambda: None)
     pd.study(chapter)
     (settings, loaded, folder, digest), (_, other, _, longer), (*_, nowhere, same) = seen
     assert settings == pd.settings_of(chapter)

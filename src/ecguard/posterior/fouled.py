@@ -38,8 +38,6 @@ def best_peak(
     A fouled electrode is looked for from the likeliest of several coverages and resistances of its
     film: what looks like a clean one with a small rate constant may be a fast one that is covered.
     """
-    if not likelihood.schedule.fouled:
-        return find_peak(likelihood, start, settings)
     places = np.stack(list(_first_scores(start)), axis=1)
     found = log_likelihoods(likelihood, places)
     loss = 0.5 * (places**2).sum(axis=2) - found

@@ -20,7 +20,7 @@ from ecguard.errors import InputError
 from ecguard.posterior import coordinates as co
 from ecguard.posterior import film
 from ecguard.posterior.joint import JointLikelihood
-from ecguard.posterior.tempered import in_blocks
+from ecguard.posterior.tempered import in_blocks, take
 from ecguard.posterior.unknowns import join, n_unknowns
 
 Floats = NDArray[np.float64]
@@ -197,9 +197,11 @@ def curvature(likelihood: JointLikelihood, scores: NDArray[np.floating]) -> Floa
     """Information of the observed samples about scores [n, d] at given places [n, d, d]."""
     places = np.asarray(scores, np.float64)
     held = jax.tree.map(np.asarray, likelihood)
-    size = _block(len(places))
-    rows = [np.arange(len(places))[start : start + size] for start in range(0, len(places), size)]
-    return np.concatenate([_at(held, own, places[own]).information for own in rows])
+
+    def some(rows: NDArray[np.intp]) -> Floats:
+        return np.asarray(_at(held, rows, places[rows]).information)
+
+    return np.asarray(in_blocks(some, len(places), _block(len(places))))
 
 
 def log_likelihoods(likelihood: JointLikelihood, scores: NDArray[np.floating]) -> Floats:
@@ -208,7 +210,7 @@ def log_likelihoods(likelihood: JointLikelihood, scores: NDArray[np.floating]) -
     places = np.asarray(scores, np.float32)
 
     def some(rows: NDArray[np.intp]) -> Array:
-        return _log_likelihoods(jax.tree.map(lambda leaf: leaf[rows], held), places[rows])
+        return _log_likelihoods(take(held, rows), places[rows])
 
     return np.asarray(in_blocks(some, len(places), _BLOCKS[0]), np.float64)
 
@@ -230,8 +232,7 @@ def _at(likelihood: Any, rows: NDArray[np.intp], scores: Floats) -> _Local:
     """What the cases `rows` show at scores [b, d], in a batch that is filled up to its size."""
     size = _block(len(likelihood.durations[0]))
     filled = np.arange(size).clip(max=len(rows) - 1)
-    own = jax.tree.map(lambda leaf: leaf[rows[filled]], likelihood)
-    found = _local(own, jnp.asarray(scores[filled], jnp.float32))
+    found = _local(take(likelihood, rows[filled]), jnp.asarray(scores[filled], jnp.float32))
     return _Local(*(np.asarray(leaf, np.float64)[: len(rows)] for leaf in found))
 
 

@@ -23,7 +23,7 @@ from ecguard.posterior.fouled import best_peak, scores_of
 from ecguard.posterior.joint import JointLikelihood, Rest
 from ecguard.posterior.laplace import Laplace, find_peak, log_likelihoods, unknowns_of
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
-from ecguard.posterior.tempered import in_blocks
+from ecguard.posterior.tempered import in_blocks, take
 from ecguard.protocol.protocol import Protocol, currents, observe
 from ecguard.stress import Biofouling
 
@@ -192,7 +192,7 @@ def _clean_peak(
     again = np.flatnonzero(found.chi_square > samples + _MISFIT * np.sqrt(2 * samples))
     if not len(again):
         return found
-    some = jax.tree.map(lambda leaf: leaf[again], likelihood)
+    some = take(likelihood, again)
     best = Laplace(*(values[again] for values in found))
     for k in range(1, _STARTS):
         best = best.better(find_peak(some, starts[again, k]))
@@ -208,8 +208,7 @@ def _predict(
     whole = jax.tree.map(np.asarray, JointLikelihood.of(steps, protocol.rests, fouled=False))
 
     def block(rows: NDArray[np.intp]) -> Array:
-        likelihood = jax.tree.map(lambda leaf: leaf[rows], whole)
-        return _expected(likelihood, jnp.asarray(peak.scores[rows], jnp.float32))
+        return _expected(take(whole, rows), jnp.asarray(peak.scores[rows], jnp.float32))
 
     expected = in_blocks(block, len(peak.scores), BLOCK)
     ends = np.cumsum([step.current.shape[1] for step in steps])[:-1]

@@ -15,10 +15,10 @@ from ecguard.escalation import (
     LN_K0,
     Escalation,
     run_escalation,
-    share_wrong,
 )
+from ecguard.guardrail import flag_rate
 from ecguard.guardrail.policy import ACTIONS, Outcome
-from ecguard.intervals import Interval, difference_interval, share
+from ecguard.intervals import Interval, difference_interval
 from ecguard.posterior.unknowns import names
 from ecguard.protocol.trial import Trial
 from ecguard.protocol_design import LEVELS, level_of
@@ -68,8 +68,8 @@ def recovery_table(result: Escalation) -> Markdown:
                     f"{np.median(np.abs(result.error(trial))):.2f}",
                     f"{np.median(result.error(trial)):+.2f}",
                     f"{covered.mean():.0%}",
-                    percent(_rate(covered[:, LN_K0])),
-                    percent(share_wrong(trial)),
+                    percent(flag_rate(covered[:, LN_K0])),
+                    percent(flag_rate(trial.wrong)),
                 ]
             )
     head = [
@@ -113,7 +113,7 @@ def coverage_panel(result: Escalation) -> Figure:
     """Share of fouled electrodes whose intervals hold the truth, by unknown."""
     groups = {}
     for name, trial in posteriors(result, "fouled").items():
-        rates = [_rate(column) for column in result.coverage(trial).T]
+        rates = [flag_rate(column) for column in result.coverage(trial).T]
         groups[name] = {
             unknown: (rate.value, rate.low, rate.high)
             for unknown, rate in zip(names(1), rates, strict=True)
@@ -138,11 +138,11 @@ def evidence_table(result: Escalation) -> Markdown:
     factor = result.log_bayes_factor("tested")
     n = len(factor) // len(LEVELS)
     clean = result.log_bayes_factor("test")
-    rows = [["0 (clean)", percent(_rate(clean > 0)), f"{np.median(clean):.1f}"]]
+    rows = [["0 (clean)", percent(flag_rate(clean > 0)), f"{np.median(clean):.1f}"]]
     for k, level in enumerate(LEVELS):
         own = factor[k * n : (k + 1) * n]
         rows.append(
-            [f"{Biofouling.full * level:.2g}", percent(_rate(own > 0)), f"{np.median(own):.3g}"]
+            [f"{Biofouling.full * level:.2g}", percent(flag_rate(own > 0)), f"{np.median(own):.3g}"]
         )
     return Markdown(table(["coverage", "film preferred", "median ln Bayes factor"], rows))
 
@@ -161,7 +161,7 @@ def mistaken_table(result: Escalation) -> Markdown:
             f"{coefficient:g}{' (assumed)' if coefficient == ASSUMED else ''}",
             f"{np.median(np.abs(result.error(trial))):.2f}",
             f"{np.median(result.error(trial)):+.2f}",
-            percent(share_wrong(trial)),
+            percent(flag_rate(trial.wrong)),
         ]
         for coefficient, trial in rows
     ]
@@ -178,9 +178,9 @@ def decision_table(result: Escalation) -> Markdown:
         row: list[object] = [action]
         for part in (slice(0, n_clean), slice(n_clean, None)):
             chosen = found.action[part] == number
-            row.append(percent(_rate(chosen)))
+            row.append(percent(flag_rate(chosen)))
             failed = found.failed[part][chosen]
-            row.append(percent(_rate(failed)) if len(failed) else "–")
+            row.append(percent(flag_rate(failed)) if len(failed) else "–")
         taken = result.traces("test").seconds[:, number].mean()
         rows.append([*row, f"{taken:.0f}"])
     head = [
@@ -291,7 +291,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         claim(
             "worst-coverage",
             "The same for the unknown that is covered least.",
-            _rate(covered[:, int(each.argmin())]),
+            flag_rate(covered[:, int(each.argmin())]),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
         ),
@@ -338,7 +338,7 @@ def payload(result: Escalation) -> dict[str, Any]:
                 name: {
                     "ln_k0_error": result.error(trial).round(5),
                     "covered": result.coverage(trial).mean(axis=0).round(5),
-                    "outside": share_wrong(trial).value,
+                    "outside": flag_rate(trial.wrong).value,
                 }
                 for name, trial in posteriors(result, job).items()
             }
@@ -399,7 +399,3 @@ def _median_ratio(
     low, high = np.quantile(drawn, [0.025, 0.975])
     value = float(np.median(after) / np.median(before))
     return Interval(value, float(low), float(high), len(after))
-
-
-def _rate(flags: Any) -> Interval:
-    return share(int(np.sum(flags)), len(flags))

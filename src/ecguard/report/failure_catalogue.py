@@ -14,7 +14,7 @@ from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
 from ecguard.report.failure_modes import percent, table
 from ecguard.report.figures import grid_figure, maps_figure
-from ecguard.report.guardrail import everything, titles
+from ecguard.report.guardrail import SILENT_LIMIT, everything, titles
 from ecguard.stress import Biofouling
 
 MAP_FIGURE = "failure_absorption_map.png"
@@ -22,7 +22,6 @@ CATALOGUE_FIGURE = "failure_catalogue.png"
 WORST_FIGURE = "failure_worst_detected.png"
 TYPICAL_FIGURE = "failure_typical.png"
 SILENT_FIGURE = "failure_most_convincing.png"
-SILENT_LIMIT = 0.10
 _LN_K0 = names(1).index("ln k0")
 _SHOWN_LEVEL = len(LEVELS) - 3
 

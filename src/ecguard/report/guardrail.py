@@ -1,6 +1,7 @@
 """What the chapters on the guardrail and on the catalogue of failures share; tables, claims."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from ecguard.detection import (
 )
 from ecguard.files import sha256
 from ecguard.guardrail import certified_rank, flag_rate, reference_grid_search
-from ecguard.inputs import Located, find_amortised_checkpoint
+from ecguard.inputs import find_amortised_checkpoint
 from ecguard.intervals import Interval, auroc_interval, share
-from ecguard.posterior.amortised.artefacts import load_amortised
+from ecguard.posterior.amortised.artefacts import Amortised, load_amortised
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
 from ecguard.report.failure_modes import percent, table
@@ -38,6 +39,7 @@ RISK_FIGURE = "guardrail_risk_coverage.png"
 ABLATION_FIGURE = "guardrail_ablation.png"
 GUARDRAIL_FILE = "guardrail.json"
 SIGNIFICANT = 0.01
+SILENT_LIMIT = 0.10
 MOST_ALARMS = 7 / 300
 MOST_CONTROL_ALARMS = 11 / 200
 _REPETITIONS = 200
@@ -47,19 +49,24 @@ def settings_of(chapter: Chapter) -> DetectionSettings:
     """Settings of the study, from the parameters and the profile of the chapter."""
     given, profile = chapter.parameters, chapter.profile
     return DetectionSettings(
-        sets=CaseSetSettings(
-            n_design=profile.n_design,
-            n_calibration=given["n_calibration"],
-            n_test=profile.n_test,
-            task=given["task"],
-            seed=given["seed"],
-            noise_std=given["eval_noise_std"],
-        ),
+        sets=replace(sets_of(chapter), task=given["task"]),
         n_faulty=profile.n_faulty,
         n_cell=profile.n_cell,
         n_control=profile.n_control,
         alpha=given["alpha"],
         delta=given["delta"],
+    )
+
+
+def sets_of(chapter: Chapter) -> CaseSetSettings:
+    """Settings of the case sets, voltammograms unless something else is asked for."""
+    given, profile = chapter.parameters, chapter.profile
+    return CaseSetSettings(
+        n_design=profile.n_design,
+        n_calibration=given["n_calibration"],
+        n_test=profile.n_test,
+        seed=given["seed"],
+        noise_std=given["eval_noise_std"],
     )
 
 
@@ -69,20 +76,21 @@ def study(chapter: Chapter) -> DetectionResult:
     Raises:
         InputError: a checkpoint cannot be used, or cases are too few for a certificate.
     """
+    return run_detection(settings_of(chapter), *materials(chapter))
+
+
+def materials(chapter: Chapter) -> tuple[Amortised, Path | None, str]:
+    """What a study is made with: the density, the folder of what is done, and their digest.
+
+    The digest is of the code and the checkpoint that results depend on.
+    """
     found = find_amortised_checkpoint(chapter.parameters["amortised_checkpoint"])
     root = find_root()
-    folder = Layout(root).parts if root else None
-    return run_detection(
-        settings_of(chapter), load_amortised(found.path), folder, study_digest(found)
-    )
-
-
-def study_digest(checkpoint: Located) -> str:
-    """Of the code and the checkpoint that the results of a study depend on."""
     files = [
         path for path in files_under(PACKAGE) if "report" not in path.relative_to(PACKAGE).parts
     ]
-    return digest_of(files, PACKAGE) + (sha256(checkpoint.path) if checkpoint.path else "")
+    digest = digest_of(files, PACKAGE) + (sha256(found.path) if found.path else "")
+    return load_amortised(found.path), Layout(root).parts if root else None, digest
 
 
 def sets_table(result: DetectionResult) -> Markdown:

@@ -7,11 +7,9 @@ import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from ecguard.case_sets import CaseSetSettings
 from ecguard.engines import case_keys
-from ecguard.inputs import find_amortised_checkpoint
-from ecguard.intervals import Interval, auroc_interval, difference_interval, share
-from ecguard.posterior.amortised.artefacts import load_amortised
+from ecguard.guardrail import flag_rate
+from ecguard.intervals import Interval, auroc_interval, difference_interval
 from ecguard.protocol import CANDIDATES, DEFAULT
 from ecguard.protocol.trial import Trial, fit_clean
 from ecguard.protocol_design import (
@@ -28,8 +26,7 @@ from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
 from ecguard.report.failure_modes import percent, table
 from ecguard.report.figures import lines_figure, points_figure
-from ecguard.report.guardrail import study_digest
-from ecguard.report.paths import Layout, find_root
+from ecguard.report.guardrail import SILENT_LIMIT, materials, sets_of
 from ecguard.stress import Biofouling
 
 MAP_FIGURE = "protocol_candidates.png"
@@ -40,7 +37,6 @@ CAUGHT = 281 / 300
 GAIN = 0.15
 LIMIT_RATIO = 3.0
 MILD, EARLY = 0.30, 0.50  # power of one voltammogram, of the most informative protocol
-SILENT_LIMIT = 0.10
 _SHOWN = RATED.index(0.1)
 
 
@@ -48,13 +44,7 @@ def settings_of(chapter: Chapter) -> ProtocolDesignSettings:
     """Settings of the study, from the parameters and the profile of the chapter."""
     given, profile = chapter.parameters, chapter.profile
     return ProtocolDesignSettings(
-        sets=CaseSetSettings(
-            n_design=profile.n_design,
-            n_calibration=given["n_calibration"],
-            n_test=profile.n_test,
-            seed=given["seed"],
-            noise_std=given["eval_noise_std"],
-        ),
+        sets=sets_of(chapter),
         n_rated=profile.n_rated,
         n_tuned=profile.n_tuned,
         n_cell=profile.n_cell,
@@ -69,14 +59,7 @@ def study(chapter: Chapter) -> ProtocolDesign:
     Raises:
         InputError: a checkpoint cannot be used, or cases are too few for a certificate.
     """
-    found = find_amortised_checkpoint(chapter.parameters["amortised_checkpoint"])
-    root = find_root()
-    return run_protocol_design(
-        settings_of(chapter),
-        load_amortised(found.path),
-        Layout(root).parts if root else None,
-        study_digest(found),
-    )
+    return run_protocol_design(settings_of(chapter), *materials(chapter))
 
 
 def candidates_table(result: ProtocolDesign) -> Markdown:
@@ -199,7 +182,7 @@ def trials_table(result: ProtocolDesign) -> Markdown:
         )
         if tried.conflict is not None:
             conflict = (
-                _rate(tried.conflict_flags(part))
+                flag_rate(tried.conflict_flags(part))
                 for part in (tried.clean["test"], tried.control, tried.fouled)
             )
             rows.append([f"{name}, conflict alone", *map(percent, conflict), ""])
@@ -338,7 +321,7 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
             "criterion-2-designed-silent",
             "Share of fouled test cases that it accepts with the truth outside the joint 95 % "
             "region.",
-            _rate(~designed.flags(designed.fouled) & designed.fouled.wrong),
+            flag_rate(~designed.flags(designed.fouled) & designed.fouled.wrong),
             {"on": "upper", "op": "<=", "value": SILENT_LIMIT},
         ),
         chapter.claim(
@@ -385,7 +368,7 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
         rate(
             "conflict",
             "Share of fouled test cases that the conflict between steps flags by itself.",
-            _rate(designed.conflict_flags(designed.fouled)),
+            flag_rate(designed.conflict_flags(designed.fouled)),
             {"op": ">=", "value": 0.90},
             "No model of fouling is needed for it.",
         ),
@@ -453,7 +436,3 @@ def _bare(result: ProtocolDesign) -> list[Interval]:
 def _inside(title: str) -> str:
     """A title as part of a sentence."""
     return title[:1].lower() + title[1:]
-
-
-def _rate(flags: Any) -> Interval:
-    return share(int(np.sum(flags)), len(flags))
