@@ -19,7 +19,7 @@ from ecguard.engines import case_keys
 from ecguard.errors import InputError
 from ecguard.fouling import Fouling
 from ecguard.guardrail import CertifiedGuardrail, CertifiedThreshold, CombinedScore, flag_rate
-from ecguard.intervals import Interval, excess_p_value
+from ecguard.intervals import Interval
 from ecguard.parts import digest_with, kept
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Worth, worth
@@ -33,7 +33,6 @@ LEVELS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0
 RATED = (0.05, 0.1, 0.35, 1.0)
 """Severities at which candidates are rated."""
 
-WHITE = "-white"
 TUNED: dict[str, float] = {"fast-scan": 1.0, "tone-1000": 2.0, "pulse": 2.0}
 """Candidates whose last step is tuned, and the factor that its size may change by."""
 NO_RESISTANCE = Biofouling(film=Fouling(initial_theta=Biofouling.full, Rfilm_theta_max_ohm=0.0))
@@ -231,10 +230,9 @@ class ProtocolDesign:
     Attributes:
         settings: of the study.
         bench: what was used.
-        rated: candidates by name, as noisy in every sample as the voltammogram.
-        rated_white: the same with white noise.
+        rated: candidates by name.
         designed, informative: names of the chosen ones: by power and by information.
-        tried: the default, the two chosen ones, and the designed one with white noise.
+        tried: the default and the two chosen ones.
         no_resistance: the designed protocol on a film that has no resistance, as `Tried.tested`.
         tuned: by name of the candidate.
     """
@@ -242,7 +240,6 @@ class ProtocolDesign:
     settings: ProtocolDesignSettings
     bench: Bench = field(repr=False)
     rated: dict[str, Worth] = field(repr=False)
-    rated_white: dict[str, Worth] = field(repr=False)
     designed: str
     informative: str
     tried: dict[str, Tried] = field(repr=False)
@@ -258,11 +255,6 @@ class ProtocolDesign:
     def designed_trial(self) -> Tried:
         """The protocol chosen by power."""
         return self.tried[self.designed]
-
-    def excess(self, other: str, level: int) -> tuple[float, float]:
-        """What the designed protocol catches more than another one at a level, and its p-value."""
-        mine, its = (own.flags(own.at(level)) for own in (self.designed_trial, self.tried[other]))
-        return float(mine.mean() - its.mean()), excess_p_value(mine, its)
 
 
 def detection_limit(powers: list[Interval], power: float = 0.9) -> float | None:
@@ -310,33 +302,25 @@ def run_protocol_design(
         settings, amortised, whole, part(whole, settings.sets), folder,
         digest_with(digest, settings.sets),
     )  # fmt: skip
-    rated, rated_white = {}, {}
-    for name, protocol in tqdm(CANDIDATES.items(), unit="candidate"):
-        rated[name] = bench.rate(protocol)
-        rated_white[name] = bench.rate(protocol.with_white_noise())
-    designed = best(rated_white, "power")
-    informative = best(rated, "information")
-    chosen = {
-        name: CANDIDATES[name] for name in dict.fromkeys((DEFAULT.name, informative, designed))
+    rated = {
+        name: bench.rate(protocol) for name, protocol in tqdm(CANDIDATES.items(), unit="candidate")
     }
-    harsh = CANDIDATES[designed].with_white_noise()
-    chosen[harsh.name] = harsh
+    designed, informative = best(rated, "power"), best(rated, "information")
     jobs, tried = jobs_of(settings), {}
     rule = CertifiedGuardrail(settings.alpha, settings.delta)
-    for name, protocol in tqdm(chosen.items(), unit="protocol tried"):
-        tried[name] = Tried.fit(protocol, bench.trials(protocol, jobs), rule)
+    chosen = dict.fromkeys((DEFAULT.name, informative, designed))
+    for name in tqdm(chosen, unit="protocol tried"):
+        tried[name] = Tried.fit(CANDIDATES[name], bench.trials(CANDIDATES[name], jobs), rule)
     last = jobs[-1]._replace(name="no-resistance")
     bare = bench.trials(CANDIDATES[designed], [last], mode=NO_RESISTANCE)[last.name]
     cases = bench.sets["design"].take(np.arange(settings.n_tuned))
     tuned = {}
     for name, most_size in tqdm(TUNED.items(), unit="step tuned"):
-        start = CANDIDATES[name].with_white_noise()
-        tuned[name] = tune(start, cases, RATED[1:3], most_size=most_size)
+        tuned[name] = tune(CANDIDATES[name], cases, RATED[1:3], most_size=most_size)
     return ProtocolDesign(
         settings=settings,
         bench=bench,
         rated=rated,
-        rated_white=rated_white,
         designed=designed,
         informative=informative,
         tried=tried,

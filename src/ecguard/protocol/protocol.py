@@ -12,7 +12,7 @@ from ecguard.errors import InputError
 from ecguard.fouling import Fouling
 from ecguard.posterior.joint import Rest, rested
 from ecguard.posterior.likelihood import Observation
-from ecguard.protocol.step import KEEP, Own, Step
+from ecguard.protocol.step import Own, Step
 from ecguard.simulator import Waveform, simulate_batch
 from ecguard.waveforms import refine
 
@@ -48,11 +48,6 @@ class Protocol:
         """Before each step."""
         return tuple(Rest(step.rest_s, step.cleaning) for step in self.steps)
 
-    def with_white_noise(self) -> "Protocol":
-        """The same, the added steps as noisy per root of the bandwidth as the voltammogram."""
-        added = tuple(replace(step, white=True) for step in self.steps[1:])
-        return replace(self, name=f"{self.name}-white", steps=(self.steps[0], *added))
-
     def cleaned(self, rest_s: float = 60.0) -> "Protocol":
         """The same, and its last step once more after cleaning."""
         again = replace(self.steps[-1], rest_s=rest_s, cleaning=1.0)
@@ -65,8 +60,7 @@ class Protocol:
 
     def cost_s(self, first: Waveform) -> NDArray[np.float64]:
         """Time that the protocol takes for each case [n], s."""
-        lasting = [np.asarray(w.t_s[:, -1] - w.t_s[:, 0]) for w in self.waveforms(first)]
-        return np.sum(lasting, axis=0) + sum(step.rest_s for step in self.steps)
+        return np.sum([step.lasting_s(first) for step in self.steps], axis=0)
 
 
 def currents(
@@ -100,13 +94,13 @@ def observe(
         zip(protocol.steps, protocol.waveforms(cases.experiment.waveform), strict=True)
     ):
         shape = noiseless[k].shape
-        if k == 0 and step.keep == KEEP:
+        if step == Own() and k == 0:
             noise, shown = cases.experiment.noise, np.asarray(seen.observed)
         else:
             rngs = [np.random.default_rng((_SEED, k, int(case))) for case in cases.group.case]
             noise = np.stack([rng.standard_normal(shape[1]) for rng in rngs])
             shown = np.stack([rng.random(shape[1]) for rng in rngs]) < step.keep
-            shown[:, : step.quiet_samples] = False
+            shown &= step.shown(shape[1])
             if k == 0:
                 noise = cases.experiment.noise
         factor = step.noise_factor(cases.experiment.waveform)

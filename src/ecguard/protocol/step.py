@@ -2,6 +2,9 @@
 
 A step is data; its waveform follows from the window of the case's own voltammogram. Samples are
 even in time, so that all cases of a step share their solver grid.
+
+Noise is white: its std grows with the root of the sampling rate, and falls with that of the number
+of records averaged. No sample is taken to be quieter than one of the voltammogram.
 """
 
 import abc
@@ -12,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecguard.errors import InputError
+from ecguard.protocol.averaging import Averaging
 from ecguard.simulator import Waveform
 from ecguard.waveforms import concatenate, cyclic, double_step, multi_sine, tone
 
 SAMPLES = 256
 KEEP = 0.40
+ONCE = Averaging()
 _GROWTH = 1.5  # of the steps of a quiet time
-_PER_PERIOD = 32  # samples of the highest frequency
+PER_PERIOD = 32  # samples of the highest frequency
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,8 @@ class Step(abc.ABC):
         keep: probability that a sample is recorded.
         rest_s: time at rest before it, s; the solution comes to rest, coverage goes on.
         cleaning: strength of cleaning during the rest, 0 to 1.
-        quiet: time held at the first potential before anything is recorded, in units of the
-            recorded duration.
-        white: noise as dense in frequency as the voltammogram's, so that it grows with the root of
-            the sampling rate; otherwise every sample is as noisy as one of the voltammogram.
+        averaging: how often it is recorded, and when.
+        span: part of the recorded time in which samples are kept.
 
     Raises:
         InputError: a value is out of range.
@@ -41,8 +44,8 @@ class Step(abc.ABC):
     keep: float = KEEP
     rest_s: float = 0.0
     cleaning: float = 0.0
-    quiet: float = 0.0
-    white: bool = False
+    averaging: Averaging = ONCE
+    span: tuple[float, float] = (0.0, 1.0)
     kind: ClassVar[str]
 
     def __post_init__(self) -> None:
@@ -50,18 +53,19 @@ class Step(abc.ABC):
             ("keep", 1e-3, 1.0),
             ("rest_s", 0.0, 1e5),
             ("cleaning", 0.0, 1.0),
-            ("quiet", 0.0, 1e3),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(name, value, f"{low:g} to {high:g}", "Choose one in the range.")
+        if not 0 <= self.span[0] < self.span[1] <= 1:
+            raise InputError("span", self.span, "two rising parts of 0 to 1", "Give both ends.")
 
     @abc.abstractmethod
     def recorded(self, first: Waveform) -> Waveform:
         """What is recorded [n, L], given the voltammograms [n, L] that the cases start with."""
 
     def scaled(self, pace: float, size: float) -> "Step":
-        """The same step `pace` times as fast and `size` times as large.
+        """The same step `pace` times as fast, averaged as often more, and `size` times as large.
 
         Raises:
             InputError: it follows the case's own voltammogram and cannot be changed.
@@ -69,26 +73,30 @@ class Step(abc.ABC):
         raise InputError("step", self.kind, "a scan, a tone or a pulse", f"Leave {pace}, {size}.")
 
     def waveform(self, first: Waveform) -> Waveform:
-        """The quiet time and what is recorded after it, [n, quiet_samples + L]."""
+        """The quiet time and the record that stands for all [n, quiet samples + L]."""
         recorded = self.recorded(first)
-        if not self.quiet:
+        if not self.averaging.held:
             return recorded
-        return concatenate(_quiet(recorded, self.quiet), recorded)
+        return concatenate(_quiet(recorded, self.averaging.held), recorded)
 
     def noise_factor(self, first: Waveform) -> NDArray[np.float64]:
-        """Noise std of its samples over that of the voltammogram's [n]."""
-        if not self.white:
-            return np.ones(len(first.t_s))
+        """Noise std of its samples over that of the voltammogram's [n], at least 1."""
         recorded = self.recorded(first)
         intervals = [
             _duration(waveform) / (waveform.t_s.shape[1] - 1) for waveform in (first, recorded)
         ]
-        return np.sqrt(intervals[0] / intervals[1])
+        return np.maximum(1.0, np.sqrt(intervals[0] / intervals[1] / self.averaging.records))
 
-    @property
-    def quiet_samples(self) -> int:
-        """How many samples of the waveform come before the recorded ones."""
-        return len(_quiet_places(self.quiet)) - 1 if self.quiet else 0
+    def lasting_s(self, first: Waveform) -> NDArray[np.float64]:
+        """Time that it takes with rest, quiet times and repetitions [n], s."""
+        once = _duration(self.recorded(first))
+        return self.rest_s + self.averaging.lasting * once
+
+    def shown(self, samples: int) -> NDArray[np.bool_]:
+        """Which samples of the waveform may be kept: those of `span`, none of the quiet time."""
+        quiet = len(_quiet_places(self.averaging.held)) - 1 if self.averaging.held else 0
+        place = np.arange(-quiet, samples - quiet) / (samples - quiet - 1)
+        return (place >= self.span[0]) & (place <= self.span[1])
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,30 @@ class Scan(Step):
         """Faster; the window is the voltammogram's own, so that `size` must be 1."""
         if size != 1.0:
             raise InputError("size", size, "1 for a scan", "Change its pace alone.")
-        return replace(self, rate_V_s=pace * self.rate_V_s, rate_factor=pace * self.rate_factor)
+        return replace(
+            self,
+            rate_V_s=pace * self.rate_V_s,
+            rate_factor=pace * self.rate_factor,
+            averaging=self.averaging.faster(pace),
+        )
+
+
+@dataclass(frozen=True)
+class Staircase(Scan):
+    """A scan that goes up and down in treads.
+
+    Args:
+        tread: samples of each.
+    """
+
+    tread: int = 8
+    kind: ClassVar[str] = "staircase"
+
+    def recorded(self, first: Waveform) -> Waveform:
+        scan = super().recorded(first)
+        # a sample ends its tread: the potential steps just after it
+        held = np.maximum(np.arange(SAMPLES) - 1, 0) // self.tread * self.tread
+        return Waveform(scan.t_s, np.asarray(scan.E_V)[:, held])
 
 
 @dataclass(frozen=True)
@@ -148,12 +179,15 @@ class Tone(Step):
     def recorded(self, first: Waveform) -> Waveform:
         start, vertex = _window(first)
         mean = start + self.place * (vertex - start)
-        return tone(mean, self.amplitude_V, self.frequency_Hz, SAMPLES, _PER_PERIOD)
+        return tone(mean, self.amplitude_V, self.frequency_Hz, SAMPLES, PER_PERIOD)
 
     def scaled(self, pace: float, size: float) -> "Tone":
         """A higher frequency and a larger amplitude."""
         return replace(
-            self, frequency_Hz=pace * self.frequency_Hz, amplitude_V=size * self.amplitude_V
+            self,
+            frequency_Hz=pace * self.frequency_Hz,
+            amplitude_V=size * self.amplitude_V,
+            averaging=self.averaging.faster(pace),
         )
 
 
@@ -175,7 +209,7 @@ class MultiSine(Step):
     def recorded(self, first: Waveform) -> Waveform:
         start, _ = _window(first)
         frequencies = self.lowest_Hz * 2.0 ** np.arange(self.octaves)
-        periods = max(1, SAMPLES // (_PER_PERIOD * 2 ** (self.octaves - 1)))
+        periods = max(1, SAMPLES // (PER_PERIOD * 2 ** (self.octaves - 1)))
         return multi_sine(start, frequencies, self.amplitude_V, periods / self.lowest_Hz, SAMPLES)
 
 
@@ -200,7 +234,12 @@ class Pulse(Step):
 
     def scaled(self, pace: float, size: float) -> "Pulse":
         """A shorter and a higher pulse."""
-        return replace(self, duration_s=self.duration_s / pace, height=size * self.height)
+        return replace(
+            self,
+            duration_s=self.duration_s / pace,
+            height=size * self.height,
+            averaging=self.averaging.faster(pace),
+        )
 
 
 def _quiet(recorded: Waveform, quiet: float) -> Waveform:

@@ -66,25 +66,25 @@ def candidates_table(result: ProtocolDesign) -> Markdown:
     """What each candidate costs, leaves to a clean model, and tells of the couple."""
     rows = []
     for name, protocol in CANDIDATES.items():
-        usual, white = result.rated[name], result.rated_white[name]
+        rated = result.rated[name]
         rows.append(
             [
                 f"**{name}**" if name in (result.designed, result.informative) else name,
                 protocol.title,
-                f"{usual.cost_s.mean():.1f}",
-                f"{np.median(usual.discrepancy[_SHOWN]):.3g}",
-                f"{usual.power.mean():.2f}",
-                f"{white.power.mean():.2f}",
-                f"{usual.information.mean():.1f}",
+                f"{protocol.steps[-1].averaging.records}",
+                f"{rated.cost_s.mean():.1f}",
+                f"{np.median(rated.discrepancy[_SHOWN]):.3g}",
+                f"{rated.power.mean():.2f}",
+                f"{rated.information.mean():.1f}",
             ]
         )
     head = [
         "candidate",
         "what is measured",
+        "records averaged",
         "seconds",
         f"misfit left at severity {RATED[_SHOWN]:g}",
         "power",
-        "power, white noise",
         "information / nats",
     ]
     return Markdown(table(head, rows))
@@ -93,41 +93,38 @@ def candidates_table(result: ProtocolDesign) -> Markdown:
 def chosen_words(result: ProtocolDesign) -> Markdown:
     """The two chosen protocols, and that they differ."""
     by_power, by_information = (CANDIDATES[n] for n in (result.designed, result.informative))
-    powers = [
-        result.rated_white[name].power.mean() for name in (result.designed, result.informative)
-    ]
-    told = [result.rated[name].information.mean() for name in (result.designed, result.informative)]
+    chosen = [result.rated[name] for name in (result.designed, result.informative)]
+    powers = [own.power.mean() for own in chosen]
+    told = [own.information.mean() for own in chosen]
     same = "the same" if by_power.name == by_information.name else "not the same"
     return Markdown(
-        f"Most power, white noise: **{by_power.name}** ({_inside(by_power.title)}; power "
+        f"Most power: **{by_power.name}** ({_inside(by_power.title)}; power "
         f"{powers[0]:.2f}, {told[0]:.1f} nats). Most information about the couple: "
         f"**{by_information.name}** ({_inside(by_information.title)}; power {powers[1]:.2f}, "
-        f"{told[1]:.1f} nats). They are {same}. {len(result.rated[result.designed].cost_s)} design "
+        f"{told[1]:.1f} nats). They are {same}. {len(chosen[0].cost_s)} design "
         f"cases, severities {', '.join(f'{level:g}' for level in RATED)}."
     )
 
 
 def map_panel(result: ProtocolDesign) -> Figure:
     """Candidates by cost, power and information."""
-    added = result.rated_white
-    cost = {name: float(own.cost_s.mean()) for name, own in added.items()}
-    power = {name: float(own.power.mean()) for name, own in added.items()}
+    cost = {name: float(own.cost_s.mean()) for name, own in result.rated.items()}
+    power = {name: float(own.power.mean()) for name, own in result.rated.items()}
     told = {name: float(own.information.mean()) for name, own in result.rated.items()}
-    label = "power, white noise"
     return points_figure(
         [
             {name: (cost[name], power[name]) for name in cost},
             {name: (told[name], power[name]) for name in cost},
         ],
         ["time of measurement / s", "information about the couple / nats"],
-        [label, label],
+        ["power", "power"],
         (result.designed, result.informative),
         log=["x", ""],
     )
 
 
 def tuning_table(result: ProtocolDesign) -> Markdown:
-    """Where the gradient leads from three candidates, white noise."""
+    """Where the gradient leads from three candidates."""
     rows = []
     for name, tuned in result.tuned.items():
         pace, size = tuned.slope[-1]
@@ -333,12 +330,6 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
             figure=TRACE_FIGURE,
         ),
         rate(
-            "white-noise",
-            "The same where the added step is as noisy per root of its bandwidth.",
-            (harsh := result.tried[f"{result.designed}-white"]).power(harsh.fouled),
-            {"op": ">=", "value": CAUGHT},
-        ),
-        rate(
             "no-resistance",
             "The same at full severity on a film without resistance; the rule was not learnt anew.",
             _bare(result)[-1],
@@ -401,7 +392,6 @@ def payload(result: ProtocolDesign) -> dict[str, Any]:
                 "steps": [{"kind": own.kind, **asdict(own)} for own in protocol.steps],
                 "cost_s": float(result.rated[name].cost_s.mean()),
                 "power": result.rated[name].power.mean(axis=1).round(4),
-                "power_white_noise": result.rated_white[name].power.mean(axis=1).round(4),
                 "misfit": np.median(result.rated[name].discrepancy, axis=1).round(4),
                 "information_nats": float(result.rated[name].information.mean()),
             }
