@@ -210,9 +210,10 @@ def test_seconds_grow_with_the_action(toy: Escalation) -> None:
     assert 0 < film.sum() < len(film)
     # without a preferred film nothing is cleaned
     np.testing.assert_array_equal(traces.seconds[~film, 2], traces.seconds[~film, 1])
-    # three parts of 1 ms after 200 times as long at rest; 60 s of cleaning, and that again
-    np.testing.assert_allclose(traces.seconds[:, 1], 201 * 3e-3, rtol=1e-3)
-    np.testing.assert_allclose(traces.seconds[film, 2], 60 + 402 * 3e-3, rtol=1e-3)
+    # 606 pulses of 3 ms with gaps of 30 ms, after 5 s; 60 s of cleaning, and that again
+    probe = 5.0 + 605 * 0.033 + 0.003
+    np.testing.assert_allclose(traces.seconds[:, 1], probe, rtol=1e-3)
+    np.testing.assert_allclose(traces.seconds[film, 2], 60 + 2 * probe, rtol=1e-3)
 
 
 def test_seconds_are_those_of_each_case(toy: Escalation) -> None:

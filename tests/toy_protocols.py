@@ -45,7 +45,7 @@ SETTINGS = ProtocolDesignSettings(
     n_tuned=2,
     n_cell=N_CELL,
 )
-ONSETS = {DEFAULT.name: 0.1, INFORMATIVE: 0.14, DESIGNED: 0.005, f"{DESIGNED}-white": 0.01}
+ONSETS = {DEFAULT.name: 0.1, INFORMATIVE: 0.14, DESIGNED: 0.005}
 """Severity from which on the diagnostics of a protocol move."""
 NO_RESISTANCE_ONSET, NEVER = 0.05, 2.0
 STEEP = 2.0  # clean standard deviations for each decade beyond the onset
@@ -214,10 +214,8 @@ def design_of(blind: bool = False, rival: bool = False, path: float = 0.0) -> Pr
     """
     onsets = dict(ONSETS)
     if blind:
-        onsets |= {DESIGNED: NEVER, f"{DESIGNED}-white": NEVER}
+        onsets |= {DESIGNED: NEVER}
     protocols = {name: CANDIDATES[name] for name in (DEFAULT.name, INFORMATIVE, DESIGNED)}
-    white = CANDIDATES[DESIGNED].with_white_noise()
-    protocols[white.name] = white
     tried = {name: tried_of(own, onsets[name], path) for name, own in protocols.items()}
     if rival:
         tried[INFORMATIVE] = replace(tried[DESIGNED], protocol=protocols[INFORMATIVE])
@@ -226,8 +224,7 @@ def design_of(blind: bool = False, rival: bool = False, path: float = 0.0) -> Pr
     return ProtocolDesign(
         settings=SETTINGS,
         bench=Bench(SETTINGS, None, whole(), case_sets(), None, "toy"),
-        rated=ratings("fast-scan", INFORMATIVE),
-        rated_white=ratings(DESIGNED, "fast-scan"),
+        rated=ratings(DESIGNED, INFORMATIVE),
         designed=DESIGNED,
         informative=INFORMATIVE,
         tried=tried,

@@ -22,7 +22,7 @@ from ecguard.guardrail import CertifiedGuardrail, CertifiedThreshold, CombinedSc
 from ecguard.intervals import Interval
 from ecguard.parts import digest_with, kept
 from ecguard.posterior.amortised.artefacts import Amortised
-from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Worth, worth
+from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Refit, Worth, refit, worth
 from ecguard.protocol.trial import Trial, diagnostic_names, run_trial
 from ecguard.protocol.tuning import Tuned, tune
 from ecguard.stress import Biofouling
@@ -33,6 +33,8 @@ LEVELS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0
 RATED = (0.05, 0.1, 0.35, 1.0)
 """Severities at which candidates are rated."""
 
+ALIKE = 0.01
+"""Difference of mean powers below which candidates count as equally able to show fouling."""
 TUNED: dict[str, float] = {"fast-scan": 1.0, "tone-1000": 2.0, "pulse": 2.0}
 """Candidates whose last step is tuned, and the factor that its size may change by."""
 NO_RESISTANCE = Biofouling(film=Fouling(initial_theta=Biofouling.full, Rfilm_theta_max_ohm=0.0))
@@ -95,6 +97,15 @@ class Bench:
         return kept(
             self.folder, f"worth-{protocol.name}", self.digest, inputs, Worth,
             lambda: worth(protocol, cases, RATED),
+        )  # fmt: skip
+
+    def rate_refit(self, protocol: Protocol) -> Refit:
+        """Rate what a refit would tell, on design cases."""
+        cases = self.sets["design"].take(np.arange(self.settings.n_rated))
+        inputs = repr((protocol, len(cases))).encode()
+        return kept(
+            self.folder, f"refit-{protocol.name}", self.digest, inputs, Refit,
+            lambda: refit(protocol, cases),
         )  # fmt: skip
 
     def trials(
@@ -231,7 +242,9 @@ class ProtocolDesign:
         settings: of the study.
         bench: what was used.
         rated: candidates by name.
-        designed, informative: names of the chosen ones: by power and by information.
+        refits: what a refit would tell, for those whose power is about the largest.
+        designed: name of the one of these whose refit tells most.
+        informative: name of the one that tells most of a clean electrode.
         tried: the default and the two chosen ones.
         no_resistance: the designed protocol on a film that has no resistance, as `Tried.tested`.
         tuned: by name of the candidate.
@@ -240,6 +253,7 @@ class ProtocolDesign:
     settings: ProtocolDesignSettings
     bench: Bench = field(repr=False)
     rated: dict[str, Worth] = field(repr=False)
+    refits: dict[str, Refit] = field(repr=False)
     designed: str
     informative: str
     tried: dict[str, Tried] = field(repr=False)
@@ -305,7 +319,10 @@ def run_protocol_design(
     rated = {
         name: bench.rate(protocol) for name, protocol in tqdm(CANDIDATES.items(), unit="candidate")
     }
-    designed, informative = best(rated, "power"), best(rated, "information")
+    power = {name: float(own.power.mean()) for name, own in rated.items()}
+    able = [name for name in rated if power[name] > max(power.values()) - ALIKE]
+    refits = {name: bench.rate_refit(CANDIDATES[name]) for name in able}
+    designed, informative = most_information(refits), most_information(rated)
     jobs, tried = jobs_of(settings), {}
     rule = CertifiedGuardrail(settings.alpha, settings.delta)
     chosen = dict.fromkeys((DEFAULT.name, informative, designed))
@@ -321,6 +338,7 @@ def run_protocol_design(
         settings=settings,
         bench=bench,
         rated=rated,
+        refits=refits,
         designed=designed,
         informative=informative,
         tried=tried,
@@ -329,14 +347,9 @@ def run_protocol_design(
     )
 
 
-def best(rated: dict[str, Worth], by: str) -> str:
-    """Name of the candidate of most mean power or information; of equal ones the cheapest."""
-    return max(
-        rated,
-        key=lambda name: (
-            round(float(getattr(rated[name], by).mean()), 3), -rated[name].cost_s.mean()
-        ),
-    )  # fmt: skip
+def most_information(rated: Mapping[str, Worth] | Mapping[str, Refit]) -> str:
+    """Name of the one that tells most of the couple on average."""
+    return max(rated, key=lambda name: float(rated[name].information.mean()))
 
 
 def jobs_of(settings: ProtocolDesignSettings) -> list[Job]:

@@ -15,11 +15,13 @@ from ecguard.fouling import Fouling
 from ecguard.posterior import film
 from ecguard.posterior.joint import JointLikelihood, Rest, joined, rested
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
-from ecguard.protocol import Own, Protocol, Scan, currents, observe
+from ecguard.protocol import Averaging, Own, Protocol, Scan, currents, observe
 
 N, NOISE_STD = 4, 0.05
 BULK = 3e-6  # mol/cm^3
-PROTOCOL = Protocol("pair", "After a rest", (Own(), Scan(backward=True, rest_s=20.0, quiet=0.2)))
+PROTOCOL = Protocol(
+    "pair", "After a rest", (Own(), Scan(backward=True, rest_s=20.0, averaging=Averaging(0.2)))
+)
 FILMS = np.array(
     [
         (0.1, np.log(300.0), np.log(500.0)),

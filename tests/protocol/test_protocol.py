@@ -13,15 +13,18 @@ from ecguard.fouling import Fouling
 from ecguard.protocol import (
     CANDIDATES,
     DEFAULT,
+    Averaging,
     Own,
     Protocol,
-    Pulse,
     Scan,
     Tone,
     currents,
     observe,
 )
+from ecguard.protocol.step import SAMPLES
+from ecguard.simulator import Waveform, simulate_batch
 from ecguard.stress import Biofouling
+from ecguard.waveforms import concatenate, hold, refine
 
 N, NOISE_STD = 4, 0.05
 TWICE = Protocol("twice", "The same twice", (Own(), Own()))
@@ -54,7 +57,7 @@ def test_a_protocol_starts_with_the_own_voltammogram(steps: tuple[Any, ...]) -> 
 def test_rests_and_durations_add_up(cases: CaseSet) -> None:
     waveform = cases.experiment.waveform
     own = waveform.t_s[:, -1] - waveform.t_s[:, 0]
-    steps = (Own(), Own(rest_s=30.0), Scan(rate_factor=0.5, rest_s=7.0, quiet=0.5))
+    steps = (Own(), Own(rest_s=30.0), Scan(rate_factor=0.5, rest_s=7.0, averaging=Averaging(0.5)))
     protocol = Protocol("three", "Three steps", steps)
     np.testing.assert_allclose(DEFAULT.cost_s(waveform), own)
     np.testing.assert_allclose(protocol.cost_s(waveform), 2 * own + 3 * own + 37.0, rtol=1e-6)
@@ -134,10 +137,11 @@ def test_the_first_step_is_seen_as_in_the_case(cases: CaseSet) -> None:
 @pytest.mark.parametrize("name", ["backward", "tone-10", "multi-sine", "pulse"])
 def test_a_quiet_time_is_never_recorded(cases: CaseSet, name: str) -> None:
     protocol = CANDIDATES[name]
-    step, n = observe(protocol, cases, zeros(protocol, cases))[1], protocol.steps[1].quiet_samples
+    step = observe(protocol, cases, zeros(protocol, cases))[1]
+    n = step.observed.shape[1] - SAMPLES + 1
     assert n > 0
-    assert not step.observed[:, :n].any()
-    assert step.observed[:, n:].mean() == pytest.approx(0.4, abs=0.07)
+    assert not step.observed[:, : n - 1].any()
+    assert step.observed[:, n - 1 :].mean() == pytest.approx(0.4, abs=0.07)
     spread = (step.current / step.noise_std[:, None]).std()
     assert spread == pytest.approx(1.0, abs=0.1)
 
@@ -148,29 +152,68 @@ def test_all_samples_are_kept_where_asked_for(cases: CaseSet) -> None:
     np.testing.assert_allclose(step.current, cases.group.observation.current, atol=1e-5)
 
 
-def test_white_noise_is_louder_in_the_added_steps_alone(cases: CaseSet) -> None:
-    usual = CANDIDATES["pulse"]
-    white = usual.with_white_noise()
-    assert white.name == "pulse-white"
-    assert white.title == usual.title
-    assert white.steps == (usual.steps[0], replace(usual.steps[1], white=True))
-    quiet, loud = (observe(own, cases, zeros(own, cases)) for own in (usual, white))
-    factor = white.steps[1].noise_factor(cases.experiment.waveform)
-    assert (factor > 10).all()
-    for k, louder in enumerate((np.ones(N), factor)):
-        np.testing.assert_allclose(loud[k].noise_std, quiet[k].noise_std * louder, rtol=1e-6)
-        np.testing.assert_allclose(
-            loud[k].current, quiet[k].current * louder[:, None], rtol=1e-5, atol=1e-9
-        )
-        np.testing.assert_array_equal(loud[k].observed, quiet[k].observed)
-    assert not DEFAULT.with_white_noise().steps[0].white
-
-
-def test_white_noise_is_as_wide_as_its_std_says(cases: CaseSet) -> None:
-    protocol = Protocol("faster", "Faster", (Own(), Scan(rate_factor=4.0, white=True)))
-    step = observe(protocol, cases, zeros(protocol, cases))[1]
+def test_noise_is_as_wide_as_its_std_says(cases: CaseSet) -> None:
+    protocol = Protocol("faster", "Faster", (Own(), Scan(rate_factor=4.0)))
+    first, step = observe(protocol, cases, zeros(protocol, cases))
+    np.testing.assert_allclose(first.noise_std, NOISE_STD, rtol=1e-5)
     np.testing.assert_allclose(step.noise_std, 2 * NOISE_STD, rtol=1e-5)
     assert step.current.std() == pytest.approx(2 * NOISE_STD, rel=0.1)
+
+
+def test_samples_near_the_tip_are_about_as_many(cases: CaseSet) -> None:
+    (usual,), (near,) = (
+        observe(own, cases, [cases.group.current]) for own in (DEFAULT, CANDIDATES["tip-samples"])
+    )
+    assert near.observed.mean() == pytest.approx(usual.observed.mean(), rel=0.15)
+    places = np.flatnonzero(near.observed.any(axis=0))
+    assert places.min() >= 64
+    assert places.max() < 192
+    np.testing.assert_array_equal(near.current, usual.current)
+
+
+@pytest.mark.parametrize("severity", [None, 1.0])
+@pytest.mark.parametrize("name", ["tone-5000", "tone-1000", "multi-sine", "pulse"])
+def test_an_average_is_the_record_that_stands_for_all(
+    cases: CaseSet, name: str, severity: float | None
+) -> None:
+    """Three records in a row, with their gaps, are alike: the electrode forgets in between."""
+    step = CANDIDATES[name].steps[1]
+    first, cell = cases.experiment.waveform, cases.experiment.cell
+    whole, record = step.waveform(first), step.recorded(first)
+    gap = hold(record.E_V[:, 0], step.averaging.gap * record.t_s[:, -1], 64)
+    train = concatenate(whole, gap, record, gap, record)
+    film = None if severity is None else fouling(severity)
+    trace = simulate_batch(refine(train, 4), cases.experiment.couples, cell, film)
+    found = np.asarray(trace.current_density_mA_cm2)[:, ::4]
+    n, length = whole.t_s.shape[1], record.t_s.shape[1]
+    apart = found[:, n - length + 1 : n] - found[:, 1 - length :]
+    noise = NOISE_STD * step.noise_factor(first)
+    assert (np.sqrt(np.square(apart).mean(axis=1)) < 0.1 * noise).all()
+
+
+@pytest.mark.parametrize("severity", [None, 1.0])
+def test_the_current_at_rest_has_its_mean_where_the_record_is(
+    cases: CaseSet, severity: float | None
+) -> None:
+    """Over the time of all records of a probe, at its first potential."""
+    step = CANDIDATES["tone-5000"].steps[1]
+    first, often = cases.experiment.waveform, step.averaging
+    once = step.recorded(first).t_s[0, -1]
+    start, end, place = (once * own for own in (often.quiet, often.lasting - 1, often.held))
+    times = np.concatenate([[0.0], np.geomspace(1e-4, start, 80), np.linspace(start, end, 200)[1:]])
+    rest = Waveform(
+        np.broadcast_to(times, (N, len(times))),
+        np.broadcast_to(first.E_V[:, :1], (N, len(times))),
+    )
+    film = None if severity is None else fouling(severity)
+    trace = simulate_batch(rest, cases.experiment.couples, cases.experiment.cell, film)
+    current = np.asarray(trace.current_density_mA_cm2, np.float64)
+    recorded = times >= start
+    mean = np.trapezoid(current[:, recorded], times[recorded], axis=1) / (end - start)
+    for k in range(N):
+        at = np.interp(place, times, current[k])
+        assert abs(mean[k] - at) < 0.02 * NOISE_STD
+        assert abs(current[k, -1] - current[k, recorded][0]) > 0.05 * NOISE_STD
 
 
 def test_a_cleaned_protocol_does_its_last_step_again_after_cleaning(cases: CaseSet) -> None:
@@ -179,14 +222,13 @@ def test_a_cleaned_protocol_does_its_last_step_again_after_cleaning(cases: CaseS
     assert found.name == "pulse-cleaned"
     assert found.title == f"{usual.title}, 60 s of cleaning, and that again"
     assert found.steps[:2] == usual.steps
-    assert found.steps[2:] == (
-        Pulse(height=0.1, duration_s=1e-3, quiet=200.0, rest_s=60.0, cleaning=1.0),
-    )
+    assert found.steps[2:] == (replace(usual.steps[1], rest_s=60.0, cleaning=1.0),)
     first, _, last = found.rests
     assert (first.duration_s, first.cleaning) == (0.0, 0.0)
     assert (last.duration_s, last.cleaning) == (60.0, 1.0)
     waveform = cases.experiment.waveform
-    lasting = 0.603  # s, of the pulse and of 200 times as long before it
+    # s: 606 pulses of 3 ms with gaps of 30 ms, after 5 s
+    lasting = 5.0 + 605 * 0.033 + 0.003
     np.testing.assert_allclose(
         found.cost_s(waveform) - usual.cost_s(waveform), 60 + lasting, rtol=1e-6
     )

@@ -1,29 +1,34 @@
 """Steps of a protocol: their waveforms, what comes before them, and what they refuse."""
 
+import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ecguard.errors import InputError
-from ecguard.protocol import MultiSine, Own, Pulse, Scan, Step, Tone
+from ecguard.protocol import Averaging, MultiSine, Own, Pulse, Scan, Staircase, Step, Tone
 from ecguard.protocol.step import SAMPLES
 from ecguard.simulator import Waveform
+from ecguard.simulator.grid import potential_jumps
 from ecguard.waveforms import cyclic
 
 START, VERTEX, RATE = np.array([0.5, -0.6]), np.array([-0.5, 0.6]), np.array([0.05, 0.5])
 HALF_STEP_V = 1.2 / (SAMPLES - 1)  # by which the sampled tip may miss the vertex
+OFTEN = Averaging(quiet=20.0, records=100, gap=3.0)
 STEPS = (
     Own(),
-    Own(quiet=2.0),
+    Own(averaging=Averaging(2.0)),
     Scan(),
-    Scan(rate_V_s=20.0, quiet=10.0),
+    Scan(rate_V_s=20.0, averaging=Averaging(10.0)),
     Scan(rate_factor=0.2),
-    Scan(backward=True, quiet=0.2),
-    Tone(frequency_Hz=100.0, quiet=20.0),
-    Tone(frequency_Hz=5000.0, place=0.5, quiet=200.0),
-    MultiSine(quiet=50.0),
-    Pulse(height=0.1, duration_s=1e-3, quiet=200.0),
+    Scan(backward=True, averaging=Averaging(0.2)),
+    Staircase(rate_V_s=20.0, averaging=Averaging(10.0, 3, 100.0)),
+    Tone(frequency_Hz=100.0, averaging=Averaging(20.0)),
+    Tone(frequency_Hz=5000.0, place=0.5, averaging=OFTEN),
+    MultiSine(averaging=Averaging(50.0)),
+    Pulse(height=0.1, duration_s=1e-3, averaging=OFTEN),
 )
 
 
@@ -40,11 +45,11 @@ def first() -> Waveform:
         *(("keep", 0.0), ("keep", -0.1), ("keep", 1.01), ("keep", float("nan"))),
         *(("rest_s", -1.0), ("rest_s", float("inf"))),
         *(("cleaning", -0.1), ("cleaning", 1.1)),
-        *(("quiet", -0.5), ("quiet", 1e4)),
+        *(("span", (0.5, 0.5)), ("span", (-0.1, 1.0)), ("span", (0.0, 1.1))),
     ],
 )
-def test_values_out_of_range_are_refused(step: type[Step], name: str, value: float) -> None:
-    with pytest.raises(InputError, match=str(value)) as raised:
+def test_values_out_of_range_are_refused(step: type[Step], name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=re.escape(str(value))) as raised:
         step(**{name: value})
     assert raised.value.name == name
 
@@ -60,8 +65,9 @@ def test_a_step_records_as_many_samples_as_a_voltammogram(step: Step, first: Wav
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
 def test_a_quiet_time_holds_the_first_potential(step: Step, first: Waveform) -> None:
-    recorded, whole, n = step.recorded(first), step.waveform(first), step.quiet_samples
-    assert (n > 0) == (step.quiet > 0)
+    recorded, whole = step.recorded(first), step.waveform(first)
+    n = int(np.argmax(step.shown(whole.t_s.shape[1])))
+    assert (n > 0) == (step.averaging.held > 0)
     assert whole.t_s.shape == whole.E_V.shape == (2, n + SAMPLES)
     assert np.diff(whole.t_s).min() > 0
     np.testing.assert_array_equal(whole.E_V[:, :n], np.repeat(recorded.E_V[:, :1], n, axis=1))
@@ -69,7 +75,7 @@ def test_a_quiet_time_holds_the_first_potential(step: Step, first: Waveform) -> 
     lasting = recorded.t_s[:, -1] - recorded.t_s[:, 0]
     np.testing.assert_allclose(
         whole.t_s[:, n:] - whole.t_s[:, :1],
-        recorded.t_s - recorded.t_s[:, :1] + step.quiet * lasting[:, None],
+        recorded.t_s - recorded.t_s[:, :1] + step.averaging.held * lasting[:, None],
         rtol=1e-6,
     )
 
@@ -139,27 +145,40 @@ def test_a_pulse_steps_and_comes_back(first: Waveform) -> None:
 
 
 def test_a_scaled_scan_is_faster_over_the_same_window(first: Waveform) -> None:
-    for step in (Scan(rate_V_s=2.0, quiet=3.0, rest_s=5.0), Scan(rate_factor=0.5, backward=True)):
+    for step in (Scan(rate_V_s=2.0, rest_s=5.0), Scan(rate_factor=0.5, backward=True)):
         faster = step.scaled(4.0, 1.0)
-        assert replace(faster, rate_V_s=step.rate_V_s, rate_factor=step.rate_factor) == step
-        one, other = step.waveform(first), faster.waveform(first)
+        assert faster.averaging.records == 4
+        own = {"rate_V_s": step.rate_V_s, "rate_factor": step.rate_factor}
+        assert replace(faster, **own, averaging=step.averaging) == step
+        one, other = step.recorded(first), faster.recorded(first)
         np.testing.assert_allclose(other.t_s, one.t_s / 4.0, rtol=1e-6)
         np.testing.assert_allclose(other.E_V, one.E_V, atol=1e-9)
 
 
 def test_a_scaled_tone_has_a_higher_frequency_and_a_larger_amplitude() -> None:
-    step = Tone(frequency_Hz=100.0, amplitude_V=0.01, place=0.5, quiet=20.0, white=True)
-    assert step.scaled(5.0, 1.5) == replace(step, frequency_Hz=500.0, amplitude_V=0.015)
+    step = Tone(frequency_Hz=100.0, amplitude_V=0.01, place=0.5, averaging=OFTEN)
+    found = step.scaled(5.0, 1.5)
+    assert found == replace(
+        step, frequency_Hz=500.0, amplitude_V=0.015, averaging=OFTEN.faster(5.0)
+    )
 
 
 def test_a_scaled_pulse_is_shorter_and_higher() -> None:
-    step = Pulse(height=0.1, duration_s=1e-3, quiet=200.0, keep=0.7)
-    assert step.scaled(4.0, 2.0) == replace(step, height=0.2, duration_s=2.5e-4)
+    step = Pulse(height=0.1, duration_s=1e-3, averaging=OFTEN, keep=0.7)
+    found = step.scaled(4.0, 2.0)
+    assert found == replace(step, height=0.2, duration_s=2.5e-4, averaging=OFTEN.faster(4.0))
 
 
-@pytest.mark.parametrize("step", [Tone(quiet=20.0), Pulse(height=0.1, quiet=2.0)], ids=str)
+@pytest.mark.parametrize("step", [Tone(averaging=OFTEN), Pulse(averaging=OFTEN)], ids=str)
+def test_a_faster_step_takes_as_long_and_is_as_noisy(step: Step, first: Waveform) -> None:
+    faster = step.scaled(4.0, 1.0)
+    np.testing.assert_allclose(faster.lasting_s(first), step.lasting_s(first), rtol=0.02)
+    np.testing.assert_allclose(faster.noise_factor(first), step.noise_factor(first), rtol=1e-6)
+
+
+@pytest.mark.parametrize("step", [Tone(), Pulse(height=0.1)], ids=str)
 def test_a_scaled_step_is_the_stretched_waveform(step: Step, first: Waveform) -> None:
-    one, other = step.waveform(first), step.scaled(3.0, 1.5).waveform(first)
+    one, other = step.recorded(first), step.scaled(3.0, 1.5).recorded(first)
     np.testing.assert_allclose(other.t_s, one.t_s / 3.0, rtol=1e-6)
     start = one.E_V[:, :1]
     np.testing.assert_allclose(other.E_V, start + 1.5 * (one.E_V - start), atol=1e-9)
@@ -184,33 +203,83 @@ def test_a_scan_keeps_its_window(size: float) -> None:
     assert raised.value.name == "size"
 
 
-@pytest.mark.parametrize("step", STEPS, ids=str)
-def test_every_sample_is_as_noisy_as_the_voltammograms(step: Step, first: Waveform) -> None:
-    np.testing.assert_array_equal(step.noise_factor(first), [1.0, 1.0])
-
-
 @pytest.mark.parametrize(
     ("step", "factor"),
     [
         (Own(), [1.0, 1.0]),
-        (Own(quiet=2.0), [1.0, 1.0]),
+        (Own(averaging=Averaging(2.0)), [1.0, 1.0]),
         (Scan(rate_factor=4.0), [2.0, 2.0]),
-        (Scan(rate_factor=0.25), [0.5, 0.5]),
+        (Scan(rate_factor=4.0, averaging=Averaging(records=2)), [2.0**0.5, 2.0**0.5]),
+        # never quieter than the voltammogram
+        (Scan(rate_factor=0.25), [1.0, 1.0]),
+        (Scan(rate_factor=4.0, averaging=Averaging(records=9)), [1.0, 1.0]),
         # at 0.05 V/s and 0.5 V/s
-        (Scan(rate_V_s=20.0, quiet=10.0), [20.0, 40.0**0.5]),
+        (Scan(rate_V_s=20.0, averaging=Averaging(10.0)), [20.0, 40.0**0.5]),
     ],
     ids=str,
 )
-def test_white_noise_grows_with_the_root_of_the_sampling_rate(
+def test_noise_grows_with_the_root_of_the_sampling_rate_and_averages(
     step: Step, factor: list[float], first: Waveform
 ) -> None:
-    found = replace(step, white=True).noise_factor(first)
     # the sampled tip of the window may miss the vertex
-    np.testing.assert_allclose(found, factor, rtol=3e-3)
+    np.testing.assert_allclose(step.noise_factor(first), factor, rtol=3e-3)
 
 
-def test_white_noise_of_a_pulse_is_by_its_own_sampling_rate(first: Waveform) -> None:
+def test_noise_of_a_pulse_is_by_its_own_sampling_rate(first: Waveform) -> None:
     # three times 1 ms against 40 s and 4.8 s, in as many samples
-    step = Pulse(height=0.1, duration_s=1e-3, quiet=200.0, white=True)
-    wanted = np.sqrt(np.array([40.0, 4.8]) / 3e-3)
+    step = Pulse(height=0.1, duration_s=1e-3, averaging=OFTEN)
+    wanted = np.sqrt(np.array([40.0, 4.8]) / 3e-3 / 100)
     np.testing.assert_allclose(step.noise_factor(first), wanted, rtol=1e-6)
+
+
+def test_a_staircase_holds_each_potential_of_a_scan(first: Waveform) -> None:
+    scan, stairs = (own(rate_V_s=20.0).recorded(first) for own in (Scan, Staircase))
+    np.testing.assert_array_equal(stairs.t_s, scan.t_s)
+    np.testing.assert_array_equal(stairs.E_V[:, 1::8], stairs.E_V[:, 7::8])
+    np.testing.assert_array_equal(stairs.E_V[:, 8::8], scan.E_V[:, :-8:8])
+    steps = np.abs(np.diff(stairs.E_V, axis=1)) > 1e-6
+    assert (np.flatnonzero(steps[0]) == np.arange(8, SAMPLES - 1, 8)).all()
+    assert potential_jumps(stairs.E_V)[:, 8::8].any(axis=1).all()
+
+
+def test_samples_outside_the_span_are_not_kept() -> None:
+    shown = Own(span=(0.25, 0.75)).shown(SAMPLES)
+    assert shown.sum() == SAMPLES // 2
+    assert (np.flatnonzero(shown)[[0, -1]] == [SAMPLES // 4, 3 * SAMPLES // 4 - 1]).all()
+    assert Own().shown(SAMPLES).all()
+
+
+# Averages
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("quiet", -0.5), ("quiet", 1e10), ("records", 0), ("gap", -1.0), ("gap", float("nan"))],
+)
+def test_averages_out_of_range_are_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=str(value)) as raised:
+        Averaging(**{name: value})
+    assert raised.value.name == name
+
+
+def test_times_of_an_average() -> None:
+    assert Averaging().lasting == 1.0
+    assert Averaging().held == 0.0
+    assert Averaging(quiet=4.0).held == 4.0
+    often = Averaging(quiet=4.0, records=4, gap=3.0)
+    assert often.lasting == 4.0 + 3 * 4.0 + 1.0
+    assert often.held == pytest.approx(((2.0 + 4.0) / 2) ** 2)
+
+
+def test_records_fill_the_time() -> None:
+    found = Averaging.over(20.0, 2e-3, gap=1.0)
+    assert found == Averaging(quiet=2500.0, records=5000, gap=1.0)
+    assert found.lasting * 2e-3 == pytest.approx(25.0, rel=1e-3)
+    assert found.faster(4.0) == Averaging(quiet=10000.0, records=20000, gap=1.0)
+    assert Averaging(records=2).faster(0.1).records == 1
+
+
+def test_the_simulated_record_lies_where_a_cottrell_current_has_its_mean() -> None:
+    often = Averaging.over(20.0, 1e-3)
+    times = often.quiet + (1.0 + often.gap) * np.arange(often.records)
+    assert often.held**-0.5 == pytest.approx((times**-0.5).mean(), rel=1e-3)

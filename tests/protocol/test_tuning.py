@@ -15,7 +15,7 @@ from ecguard.protocol.tuning import Tuned, _criterion, _Side, tune
 
 N, SEVERITY = 3, 0.1
 USUAL = CANDIDATES["pulse"]
-WHITE = USUAL.with_white_noise()
+TONE = CANDIDATES["tone-1000"]
 PLACES = {"start": (0.0, 0.0), "elsewhere": (0.5, -0.3)}
 
 
@@ -29,15 +29,15 @@ def cases() -> Iterator[CaseSet]:
 
 @pytest.fixture(scope="module")
 def sides(cases: CaseSet) -> dict[str, list[_Side]]:
-    return {own.name: [_Side.of(own, cases, SEVERITY)] for own in (USUAL, WHITE)}
+    return {own.name: [_Side.of(own, cases, SEVERITY)] for own in (USUAL, TONE)}
 
 
 @pytest.fixture(scope="module")
 def tuned(cases: CaseSet) -> Tuned:
-    return tune(WHITE, cases, (0.1, 0.35), most_pace=3.0, most_size=1.5, rounds=4)
+    return tune(USUAL, cases, (0.1, 0.35), most_pace=3.0, most_size=1.5, rounds=4)
 
 
-@pytest.mark.parametrize("name", [USUAL.name, WHITE.name])
+@pytest.mark.parametrize("name", [USUAL.name, TONE.name])
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_the_slope_is_that_of_differences(
     sides: dict[str, list[_Side]], name: str, place: tuple[float, float]
@@ -50,25 +50,19 @@ def test_the_slope_is_that_of_differences(
         assert abs(slope[k]) > 0.5
 
 
-def test_white_noise_makes_haste_worth_less(sides: dict[str, list[_Side]]) -> None:
-    usual, white = (_criterion(sides[own.name], np.zeros(2)) for own in (USUAL, WHITE))
-    assert white[0] < usual[0] - 1
-    assert 0 < white[1][0] < usual[1][0] - 0.5
-
-
-def test_a_design_is_rated_as_the_protocol_that_has_it(
-    cases: CaseSet, sides: dict[str, list[_Side]]
-) -> None:
-    scaled = replace(WHITE, steps=(WHITE.steps[0], WHITE.steps[1].scaled(2.0, 1.5)))
+def test_a_design_is_rated_as_the_protocol_that_has_it(cases: CaseSet) -> None:
+    first, last = USUAL.steps[0], replace(USUAL.steps[1], keep=1.0)  # one mask for both
+    usual, scaled = (replace(USUAL, steps=(first, own)) for own in (last, last.scaled(2.0, 1.5)))
     wanted, _ = _criterion([_Side.of(scaled, cases, SEVERITY)], np.zeros(2))
-    found, _ = _criterion(sides[WHITE.name], np.log([2.0, 1.5]))
-    assert found == pytest.approx(wanted, abs=0.02)
+    found, _ = _criterion([_Side.of(usual, cases, SEVERITY)], np.log([2.0, 1.5]))
+    # a quiet time is shortened with its step here, and is not in the protocol
+    assert found == pytest.approx(wanted, abs=0.05)
 
 
 def test_the_criterion_is_a_mean_over_electrodes_and_severities(
     cases: CaseSet, tuned: Tuned
 ) -> None:
-    values = [_Side.of(WHITE, cases, severity).at(np.zeros(2))[0] for severity in (0.1, 0.35)]
+    values = [_Side.of(USUAL, cases, severity).at(np.zeros(2))[0] for severity in (0.1, 0.35)]
     assert np.shape(values) == (2, N)
     assert tuned.criterion[0] == pytest.approx(np.log(values).mean(), abs=0.01)
 
@@ -86,10 +80,10 @@ def test_the_way_goes_up_within_its_bounds(tuned: Tuned) -> None:
 
 def test_the_tuned_protocol_has_the_best_design_in_its_last_step(tuned: Tuned) -> None:
     found = tuned.protocol
-    assert found.name == "pulse-white-tuned"
-    assert found.title == f"{WHITE.title}, tuned"
-    assert found.steps[:-1] == WHITE.steps[:-1]
-    assert found.steps[-1] == WHITE.steps[-1].scaled(tuned.pace[-1], tuned.size[-1])
+    assert found.name == "pulse-tuned"
+    assert found.title == f"{USUAL.title}, tuned"
+    assert found.steps[:-1] == USUAL.steps[:-1]
+    assert found.steps[-1] == USUAL.steps[-1].scaled(tuned.pace[-1], tuned.size[-1])
 
 
 def assert_within(tuned: Tuned, most_pace: float, most_size: float) -> None:

@@ -113,6 +113,12 @@ def test_points_are_numbered_in_each_panel_and_named_once():
     assert [axes.get_ylabel() for axes in figure.axes] == ["power", "y"]
 
 
+def test_points_close_together_share_a_number():
+    near = {"a": (1.0, 2.0), "b": (50.0, 1.0), "c": (1.01, 2.0), "d": (1.0, 2.5)}
+    figure = figures.points_figure([near], ["x"], ["y"])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1, 3", "2", "4"]
+
+
 def test_marked_points_stand_out():
     for axes in points(marked=["tone"]).axes:
         assert [line.get_marker() for line in axes.lines] == ["o", "D", "o"]

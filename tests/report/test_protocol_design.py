@@ -38,8 +38,7 @@ PARAMETERS = {
     "amortised_checkpoint": None,
 }
 COVERAGE = 0.78 * np.array(LEVELS)
-WHITE = f"{DESIGNED}-white"
-TRIED = ["default", INFORMATIVE, DESIGNED, WHITE]
+TRIED = ["default", INFORMATIVE, DESIGNED]
 ALARMS = {"op": "<=", "value": 0.05}
 CAUGHT = {"op": ">=", "value": 281 / 300}
 GAIN = {"op": ">=", "value": 0.15}
@@ -51,7 +50,6 @@ BOUNDS = {
     "criterion-2-designed-protocol": CAUGHT,
     "criterion-2-designed-silent": {"on": "upper", "op": "<=", "value": 0.1},
     "criterion-3-designed-trace": {"op": "==", "value": 1},
-    "white-noise": CAUGHT,
     "no-resistance": CAUGHT,
     "mild-over-default": GAIN,
     "mild-over-informative": GAIN,
@@ -166,14 +164,14 @@ def test_candidates_table_has_every_rating(result):
     for number, (name, protocol) in enumerate(CANDIDATES.items(), start=1):
         chosen = name in (DESIGNED, INFORMATIVE)
         cells = row(table, f"**{name}**" if chosen else name)
-        usual, white = (0.7 if name == best else 0.5 for best in ("fast-scan", DESIGNED))
+        power = 0.7 if name == DESIGNED else 0.5
         told = 30.0 if name == INFORMATIVE else 20.0 + 0.1 * number
         assert cells == [
             protocol.title,
+            str(protocol.steps[-1].averaging.records),
             f"{10 * number}.0",
-            f"{10 * usual:.3g}",
-            f"{usual:.2f}",
-            f"{white:.2f}",
+            f"{10 * power:.3g}",
+            f"{power:.2f}",
             f"{told:.1f}",
         ]
 
@@ -182,12 +180,12 @@ def test_misfit_in_the_table_is_the_median_at_its_severity(result):
     misfit = np.full((len(RATED), SETTINGS.n_rated), 999.0)
     misfit[1] = [1.0, 1.0, 3.0, 5.0, 50.0, 50.0]
     rated = result.rated | {"hold": replace(result.rated["hold"], discrepancy=misfit)}
-    assert row(pd.candidates_table(replace(result, rated=rated)), "hold")[2] == "4"
+    assert row(pd.candidates_table(replace(result, rated=rated)), "hold")[3] == "4"
 
 
 def test_chosen_words_name_both_and_say_whether_they_differ(result):
     found = pd.chosen_words(result).data
-    assert "**pulse** (a pulse of 1 ms, a tenth of the window; power 0.70, 21.5 nats)" in found
+    assert "**pulse** (pulses of 1 ms, a tenth of the window; power 0.70, 21.7 nats)" in found
     assert "**slower** (a scan at a fifth of the rate; power 0.50, 30.0 nats)" in found
     assert "They are not the same. 6 design cases, severities 0.05, 0.1, 0.35, 1." in found
     same = pd.chosen_words(replace(result, informative=DESIGNED)).data
@@ -209,7 +207,7 @@ def test_map_places_candidates_by_cost_information_and_power(result):
     assert (by_cost.get_xscale(), by_information.get_xscale()) == ("log", "linear")
     assert by_cost.get_xlabel() == "time of measurement / s"
     assert by_information.get_xlabel() == "information about the couple / nats"
-    assert by_cost.get_ylabel() == by_information.get_ylabel() == "power, white noise"
+    assert by_cost.get_ylabel() == by_information.get_ylabel() == "power"
     costs, told = points_of(by_cost), points_of(by_information)
     assert list(costs) == list(told) == list(CANDIDATES)
     for number, name in enumerate(CANDIDATES, start=1):
@@ -387,7 +385,6 @@ def test_claims_hold_on_the_plan(shown, result):
         "criterion-2-designed-alarms": flagged(tried, tried.clean["test"]),
         "control-alarms": flagged(tried, tried.control),
         "criterion-2-designed-protocol": flagged(tried, tried.fouled),
-        "white-noise": flagged(result.tried[WHITE], result.tried[WHITE].fouled),
         "conflict": tried.fouled.diagnostics[:, -1]
         > np.sort(tried.clean["calibration"].diagnostics[:, -1])[-2],
     }
@@ -440,7 +437,6 @@ def test_blind_protocol_fails(shown, blind):
         "criterion-1-designed-separation",
         "criterion-2-designed-protocol",
         "criterion-2-designed-silent",
-        "white-noise",
         "no-resistance",
         "mild-over-default",
         "mild-over-informative",
@@ -501,10 +497,10 @@ def test_payload_fits_the_schema(shown, result):
     one = saved["candidates"][DESIGNED]
     assert [step["kind"] for step in one["steps"]] == ["voltammogram", "pulse"]
     assert one["steps"][1]["duration_s"] == 1e-3
-    assert one["power_white_noise"] == pytest.approx([0.5, 0.6, 0.8, 0.9])
-    assert one["power"] == pytest.approx([0.3, 0.4, 0.6, 0.7])
-    assert one["misfit"] == pytest.approx([2.5, 5.0, 17.5, 50.0])
-    assert one["information_nats"] == pytest.approx(21.5)
+    assert one["steps"][1]["averaging"] == {"quiet": 5.0 / 3e-3, "records": 606, "gap": 10.0}
+    assert one["power"] == pytest.approx([0.5, 0.6, 0.8, 0.9])
+    assert one["misfit"] == pytest.approx([3.5, 7.0, 24.5, 70.0])
+    assert one["information_nats"] == pytest.approx(21.7)
     assert saved["tuned"]["pulse"]["pace"] == list(PACE)
     assert saved["tuned"]["pulse"]["criterion"] == pytest.approx(np.log(MISFIT), abs=1e-4)
     assert list(saved["tried"]) == TRIED

@@ -8,7 +8,7 @@ law of `Fouling` with its defaults, which the inference takes as known.
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.special import ndtr
+from jax.scipy.special import ndtr, ndtri
 
 from ecguard.fouling import Fouling
 
@@ -38,3 +38,21 @@ def from_scores(scores: Array) -> Array:
     """Unknowns [..., 3] of scores, each the normal quantile of its place in its range."""
     low, high = jnp.asarray(RANGES.T, scores.dtype)
     return low + (high - low) * jnp.clip(ndtr(scores), _ROOM, 1.0 - _ROOM)
+
+
+def to_scores(values: Array) -> Array:
+    """Scores [..., 3] of unknowns: the inverse of `from_scores`."""
+    low, high = jnp.asarray(RANGES.T, values.dtype)
+    return ndtri(jnp.clip((values - low) / (high - low), _ROOM, 1.0 - _ROOM))
+
+
+def of_fouling(fouling: Fouling) -> Array:
+    """Unknowns [n, 3] of films, leaves [n]."""
+    return jnp.stack(
+        [
+            jnp.asarray(fouling.initial_theta),
+            jnp.log(jnp.asarray(fouling.k_ads)),
+            jnp.log(jnp.maximum(jnp.asarray(fouling.Rfilm_theta_max_ohm), 1e-30)),
+        ],
+        axis=-1,
+    )

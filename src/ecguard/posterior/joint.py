@@ -24,7 +24,7 @@ from ecguard.posterior.likelihood import (
     repeated,
     solver_grid,
 )
-from ecguard.posterior.unknowns import n_unknowns, simulated
+from ecguard.posterior.unknowns import simulated
 from ecguard.simulator.grid import TimeGrid, time_grid
 from ecguard.simulator.march import march
 
@@ -152,7 +152,8 @@ def rested(theta: Any, fouling: Fouling, bulk: Any, rest: Rest) -> Any:
 
 def _run(schedule: Schedule, unknowns: Array, *arrays: Array) -> Array:
     """Currents [n, samples] of all steps; arrays are the potentials, then the durations."""
-    count, clean = len(schedule.grids), n_unknowns(1)
+    count = len(schedule.grids)
+    clean = unknowns.shape[1] - (len(film.NAMES) if schedule.fouled else 0)
     couples, cell = simulated(unknowns[:, :clean])
     fouling = film.to_fouling(unknowns[:, clean:]) if schedule.fouled else None
     currents = []

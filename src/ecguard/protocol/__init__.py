@@ -2,7 +2,7 @@
 
 from ecguard.protocol.averaging import Averaging
 from ecguard.protocol.candidates import CANDIDATES, DEFAULT
-from ecguard.protocol.criterion import Worth, worth
+from ecguard.protocol.criterion import Refit, Worth, refit, worth
 from ecguard.protocol.protocol import Protocol, currents, observe
 from ecguard.protocol.step import MultiSine, Own, Pulse, Scan, Staircase, Step, Tone
 
@@ -14,6 +14,7 @@ __all__ = [
     "Own",
     "Protocol",
     "Pulse",
+    "Refit",
     "Scan",
     "Staircase",
     "Step",
@@ -21,5 +22,6 @@ __all__ = [
     "Worth",
     "currents",
     "observe",
+    "refit",
     "worth",
 ]

@@ -28,7 +28,7 @@ class Averaging:
     gap: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("quiet", 0.0, 1e5), ("records", 1, 10**6), ("gap", 0.0, 1e5)):
+        for name, low, high in (("quiet", 0.0, 1e9), ("records", 1, 10**9), ("gap", 0.0, 1e9)):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(name, value, f"{low:g} to {high:g}", "Choose one in the range.")

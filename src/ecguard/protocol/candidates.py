@@ -8,6 +8,7 @@ _CV = Own()
 _TIME_S = 20.0
 _SCANS = Averaging(quiet=10.0, records=3, gap=100.0)
 _PULSE = Pulse(height=0.1, duration_s=1e-3, averaging=Averaging.over(_TIME_S, 3e-3, gap=10.0))
+_IMPEDANCE = MultiSine(lowest_Hz=625.0, averaging=Averaging.over(_TIME_S, 1.6e-3))
 
 
 def _tone(frequency_Hz: float, place: float = 0.0) -> Tone:
@@ -49,6 +50,7 @@ CANDIDATES: dict[str, Protocol] = {
             "Octaves of 100 to 800 Hz",
             (_CV, MultiSine(averaging=Averaging.over(_TIME_S, 10e-3))),
         ),
+        Protocol("impedance", "Octaves of 0.6 to 5 kHz", (_CV, _IMPEDANCE)),
         Protocol(
             "pulse",
             "Pulses of 1 ms, a tenth of the window",

@@ -4,6 +4,9 @@ T-optimality (Atkinson and Fedorov 1975): the discrepancy between a fouled elect
 model that comes closest to it, under the prior. Expected information gain: the log ratio of prior
 to posterior volume of the couple's parameters, the cell's being nuisances, in the normal
 approximation at the truth of clean electrodes. The two ask for different things.
+
+What a refit would tell is that log ratio for a fouled electrode that is cleaned and probed again,
+the film's unknowns being nuisances too.
 """
 
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ecguard.case_sets import CaseSet
+from ecguard.posterior import film
 from ecguard.posterior.fouled import scores_of
 from ecguard.posterior.joint import JointLikelihood
 from ecguard.posterior.laplace import curvature, find_peak
@@ -66,16 +70,48 @@ def worth(protocol: Protocol, cases: CaseSet, severities: tuple[float, ...]) -> 
     samples = np.asarray(likelihood.observation.observed).sum(axis=1)[: len(cases)]
     # the slopes of a clean electrode do not depend on what was seen
     slopes = curvature(likelihood, np.tile(scores_of(truth), (len(severities), 1)))[: len(cases)]
-    information = np.eye(n_unknowns(1)) + slopes
-    spread = np.linalg.inv(information)[:, _COUPLE, _COUPLE]
     freedom = samples - n_unknowns(1)
     critical = stats.chi2.isf(_ALPHA, freedom)
     return Worth(
         discrepancy=discrepancy,
         power=stats.ncx2.sf(critical, freedom, np.maximum(discrepancy, 1e-9)),
-        information=-0.5 * np.linalg.slogdet(spread)[1],
+        information=_told(slopes),
         cost_s=protocol.cost_s(cases.experiment.waveform),
     )
+
+
+@dataclass(frozen=True)
+class Refit:
+    """What a refit tells of n fouled electrodes.
+
+    Attributes:
+        information: gained about the couple's parameters, nats [n].
+    """
+
+    information: NDArray[np.float64]
+
+
+def refit(protocol: Protocol, cases: CaseSet, severity: float = 1.0) -> Refit:
+    """Rate what a protocol tells of fouled electrodes that are cleaned and probed again.
+
+    Args:
+        protocol: a candidate.
+        cases: of the design set.
+        severity: of biofouling.
+    """
+    again = protocol.cleaned()
+    fouling = jax.tree.map(np.asarray, Biofouling().fouling(np.full(len(cases), severity)))
+    steps = _exact(again, cases, currents(again, cases, fouling))
+    likelihood = JointLikelihood.of(steps, again.rests, fouled=True)
+    films = film.to_scores(film.of_fouling(fouling))
+    truth = np.column_stack([scores_of(cases.group.unknowns.astype(np.float64)), films])
+    return Refit(_told(curvature(likelihood, truth)))
+
+
+def _told(slopes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Information about the couple [n] of slopes [n, d, d] and the prior."""
+    spread = np.linalg.inv(np.eye(slopes.shape[-1]) + slopes)[:, _COUPLE, _COUPLE]
+    return np.asarray(-0.5 * np.linalg.slogdet(spread)[1])
 
 
 def _exact(

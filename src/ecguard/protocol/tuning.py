@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ecguard.case_sets import CaseSet
 from ecguard.errors import InputError
+from ecguard.posterior import film
 from ecguard.posterior.fouled import scores_of
 from ecguard.posterior.joint import JointLikelihood
 from ecguard.posterior.laplace import find_peak, unknowns_of
@@ -121,8 +122,7 @@ class _Side:
             JointLikelihood.of(steps, protocol.rests, fouled=own) for own in (False, True)
         )
         truth = cases.group.unknowns.astype(np.float64)
-        films = np.log(np.maximum([fouling.k_ads, fouling.Rfilm_theta_max_ohm], 1e-30))
-        unknowns = np.column_stack([truth, fouling.initial_theta, *films])
+        unknowns = np.column_stack([truth, film.of_fouling(fouling)])
         factor = np.log(np.asarray(fouling.cover(fouling.initial_theta).k0_factor))
         return cls(clean, fouled, jnp.asarray(unknowns, jnp.float32), scores_of(truth, factor))
 

@@ -130,7 +130,9 @@ def evidence_panel(result: Escalation) -> Figure:
     for k in dict.fromkeys(shown):
         groups[f"{Biofouling.full * LEVELS[k]:.2g}"] = factor[k * n : (k + 1) * n]
     folded = {name: np.arcsinh(own / 2) / np.log(10) for name, own in groups.items()}
-    return groups_figure(folded, "ln Bayes factor, decades on both sides of 0", 0.0)
+    return groups_figure(
+        folded, "ln Bayes factor, decades on both sides of 0", 0.0, bound_name="even odds,"
+    )
 
 
 def evidence_table(result: Escalation) -> Markdown:

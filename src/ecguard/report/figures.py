@@ -9,7 +9,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
 
 from ecguard.errors import InputError
@@ -18,6 +18,7 @@ from ecguard.files import write_atomic
 # Okabe and Ito's palette, told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
+_NEAR = 0.025  # of the width and height of a panel: points whose numbers would overlap
 STYLE: Any = [
     "default",
     {
@@ -224,17 +225,30 @@ def points_figure(
                 markersize=8.0 if strong else 5.0,
                 label=f"{order} {name}",
             )
-            side = 1 if order % 2 else -1
-            axes.annotate(
-                str(order), (x, y), xytext=(5 * side, 5 * side), textcoords="offset points",
-                size=9, ha="left" if side > 0 else "right", va="bottom" if side > 0 else "top",
-            )  # fmt: skip
-        for axis in log[index] if log else "":
-            axes.set(**{f"{axis}scale": "log"})
+        for letter in log[index] if log else "":
+            axes.set(**{f"{letter}scale": "log"})
+            axis = getattr(axes, f"{letter}axis")
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=x_labels[index], ylabel=y_labels[index])
         axes.margins(0.08)
+        _number(axes, list(points.values()))
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     return figure
+
+
+def _number(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Write the numbers of points beside them, from 1; those close together share a place."""
+    axes.autoscale_view()
+    places = axes.transAxes.inverted().transform(axes.transData.transform(points))
+    free = list(range(len(points)))
+    while free:
+        first = free[0]
+        near = [k for k in free if np.abs(places[k] - places[first]).max() < _NEAR]
+        free = [k for k in free if k not in near]
+        words = ", ".join(str(k + 1) for k in near)
+        axes.annotate(words, points[first], xytext=(5, 5), textcoords="offset points", size=9)
 
 
 @style.context(STYLE)
