@@ -19,7 +19,7 @@ from ecguard.fouling import Fouling
 from ecguard.intervals import Interval
 from ecguard.posterior import fouled, laplace
 from ecguard.posterior.amortised.artefacts import load_amortised
-from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Worth
+from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Refit, Worth
 from ecguard.protocol import trial as trials
 from ecguard.protocol.trial import Trial, diagnostic_names
 from ecguard.protocol_design import (
@@ -29,10 +29,10 @@ from ecguard.protocol_design import (
     Bench,
     ProtocolDesign,
     ProtocolDesignSettings,
-    best,
     detection_limit,
     jobs_of,
     level_of,
+    most_information,
     run_protocol_design,
 )
 from ecguard.stress import Biofouling
@@ -43,6 +43,8 @@ from toy_protocols import (
     INFORMATIVE,
     N_CELL,
     ONSETS,
+    REFITS,
+    RIVAL,
     SETTINGS,
     case_sets,
     design_of,
@@ -105,23 +107,17 @@ def test_limit_lies_between_levels_on_the_log_of_the_coverage(
     assert detection_limit(shares(values), power) == pytest.approx(limit)
 
 
-def test_best_has_the_most_power_and_of_equal_ones_costs_least() -> None:
-    rated = {
-        "dear": rating(30.0, 0.6, 10.0),
-        "cheap": rating(20.0, 0.6004, 11.0),
-        "equal and dearer": rating(25.0, 0.60049, 12.0),
-        "weak": rating(1.0, 0.5, 12.4),
-    }
-    assert best(rated, "power") == "cheap"
-    assert best(dict(reversed(rated.items())), "power") == "cheap"
-    assert best(rated, "information") == "weak"
-    assert best(rated | {"strong": rating(1e3, 0.602, 0.0)}, "power") == "strong"
-    assert best(rated | {"told": rating(1e3, 0.1, 12.402)}, "information") == "told"
+def test_most_information_is_that_of_the_mean() -> None:
+    rated = {"weak": rating(1.0, 0.5, 12.4), "told": rating(1e3, 0.1, 12.402)}
+    assert most_information(rated) == "told"
+    assert most_information(dict(reversed(rated.items()))) == "told"
+    refits = {"one": Refit(np.array([1.0, 9.0])), "two": Refit(np.full(2, 4.0))}
+    assert most_information(refits) == "one"
 
 
 def test_chosen_ones_are_the_best(toy: ProtocolDesign) -> None:
-    assert toy.designed == best(toy.rated, "power") == DESIGNED
-    assert toy.informative == best(toy.rated, "information") == INFORMATIVE
+    assert toy.designed == most_information(toy.refits) == DESIGNED
+    assert toy.informative == most_information(toy.rated) == INFORMATIVE
 
 
 # Jobs
@@ -291,6 +287,8 @@ class Fake:
         self.trials: list[tuple[str, np.ndarray, np.ndarray, np.ndarray, bool, Any]] = []
         self.rated: list[tuple[str, int, tuple[float, ...]]] = []
         self.tuned: list[tuple[str, int, tuple[float, ...], float]] = []
+        self.refitted: list[tuple[str, int]] = []
+        self.told = dict(REFITS)
 
     def run_trial(
         self,
@@ -310,8 +308,12 @@ class Fake:
 
     def worth(self, protocol: Protocol, cases: Any, severities: tuple[float, ...]) -> Worth:
         self.rated.append((protocol.name, len(cases), severities))
-        power = 0.7 if protocol.name == DESIGNED else 0.5
+        power = {DESIGNED: 0.7, RIVAL: 0.695}.get(protocol.name, 0.5)
         return rating(10.0, power, 30.0 if protocol.name == INFORMATIVE else 20.0)
+
+    def refit(self, protocol: Protocol, cases: Any) -> Refit:
+        self.refitted.append((protocol.name, len(cases)))
+        return Refit(np.full(len(cases), self.told[protocol.name]))
 
     def tune(
         self, protocol: Protocol, cases: Any, severities: tuple[float, ...], most_size: float
@@ -323,7 +325,7 @@ class Fake:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     made = Fake()
-    for name in ("run_trial", "worth", "tune"):
+    for name in ("run_trial", "worth", "refit", "tune"):
         monkeypatch.setattr(protocol_design, name, getattr(made, name))
     # the cases are drawn already
     monkeypatch.setattr(protocol_design, "draw_all", lambda settings: whole())  # noqa: ARG005
@@ -399,6 +401,8 @@ def test_study_rates_chooses_and_tries(fake: Fake, tmp_path: Path) -> None:
     assert (found.designed, found.informative) == (DESIGNED, INFORMATIVE)
     assert list(found.rated) == [name for name, _, _ in fake.rated] == list(CANDIDATES)
     assert list(found.tried) == ["default", INFORMATIVE, DESIGNED]
+    assert fake.refitted == [(name, SETTINGS.n_rated) for name in (RIVAL, DESIGNED)]
+    assert {name: own.information.mean() for name, own in found.refits.items()} == REFITS
     assert [name for name, *_ in fake.trials] == [*found.tried, DESIGNED]
     assert {name: own.protocol.name for name, own in found.tried.items()} == {
         name: name for name in found.tried
@@ -420,6 +424,16 @@ def test_study_rates_chooses_and_tries(fake: Fake, tmp_path: Path) -> None:
         assert own.conflict == planted.tried[name].conflict
         for job in JOBS:
             assert_same(own.of(job), planted.tried[name].of(job))
+
+
+def test_of_equally_able_ones_the_refit_decides(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.told[RIVAL] = 15.0
+    assert run_protocol_design(SETTINGS, None, None, "code").designed == RIVAL
+    monkeypatch.setattr(protocol_design, "ALIKE", 0.001)
+    found = run_protocol_design(SETTINGS, None, None, "code")
+    assert (found.designed, list(found.refits)) == (DESIGNED, [DESIGNED])
 
 
 def test_results_of_other_settings_or_code_are_not_used(fake: Fake, tmp_path: Path) -> None:
@@ -444,7 +458,7 @@ def test_one_best_of_both_kinds_is_tried_once(fake: Fake, monkeypatch: pytest.Mo
     few = {name: CANDIDATES[name] for name in ("default", DESIGNED)}
     monkeypatch.setattr(protocol_design, "CANDIDATES", few)
     monkeypatch.setattr(protocol_design, "TUNED", {})
-    monkeypatch.setattr(protocol_design, "best", lambda rated, by: DESIGNED)  # noqa: ARG005
+    monkeypatch.setattr(protocol_design, "most_information", lambda rated: DESIGNED)  # noqa: ARG005
     found = run_protocol_design(SETTINGS, None, None, "code")
     assert list(found.tried) == ["default", DESIGNED]
     assert len(fake.trials) == 3
@@ -470,7 +484,7 @@ TINY = ProtocolDesignSettings(
     n_tuned=BLOCK,
     n_cell=1,
 )
-N_FILES = 2 + 2 + 1 + 3  # rated, tried, without resistance, escalation
+N_FILES = 2 + 1 + 2 + 1 + 3  # rated, a refit rated, tried, without resistance, escalation
 
 
 @pytest.fixture(scope="module")
@@ -578,7 +592,7 @@ def test_second_run_reads_everything(
     def never(*arguments: Any) -> None:
         raise AssertionError(arguments[0])
 
-    for name in ("run_trial", "worth"):
+    for name in ("run_trial", "worth", "refit"):
         monkeypatch.setattr(protocol_design, name, never)
     monkeypatch.setattr(protocol_design, "TUNED", {})
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
@@ -602,7 +616,7 @@ def test_a_damaged_file_is_made_anew(
 
         return wrapped
 
-    for name in ("run_trial", "worth"):
+    for name in ("run_trial", "worth", "refit"):
         monkeypatch.setattr(protocol_design, name, listen(name, getattr(protocol_design, name)))
     monkeypatch.setattr(protocol_design, "TUNED", {})
     (path,) = folder.glob(pattern)

@@ -18,7 +18,7 @@ from ecguard.escalation import FAILURES_S, OTHER_COEFFICIENTS, Escalation
 from ecguard.guardrail import CertifiedGuardrail
 from ecguard.guardrail.policy import Policy
 from ecguard.posterior.unknowns import names, prior_std
-from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Worth
+from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Refit, Worth
 from ecguard.protocol.trial import Trial, diagnostic_names
 from ecguard.protocol.tuning import Tuned
 from ecguard.protocol_design import (
@@ -36,7 +36,8 @@ from ecguard.stress import Biofouling
 
 Floats = NDArray[np.float64]
 
-DESIGNED, INFORMATIVE = "pulse", "slower"
+DESIGNED, INFORMATIVE, RIVAL = "pulse", "slower", "tone-5000"
+REFITS = {RIVAL: 13.0, DESIGNED: 14.0}
 CYCLE = 100  # cases in which every quantile of the errors comes once
 N_CELL = 40
 SETTINGS = ProtocolDesignSettings(
@@ -182,11 +183,11 @@ def rating(cost_s: float, power: float, information: float) -> Worth:
 
 
 def ratings(most_power: str, most_information: str) -> dict[str, Worth]:
-    """Of all candidates; each costs 10 s more than the one before."""
+    """Of all candidates; each costs 10 s more than the one before, and `RIVAL` is about as able."""
     return {
         name: rating(
             10.0 * number,
-            0.7 if name == most_power else 0.5,
+            {most_power: 0.7, RIVAL: 0.695}.get(name, 0.5),
             30.0 if name == most_information else 20.0 + 0.1 * number,
         )
         for number, name in enumerate(CANDIDATES, start=1)
@@ -225,6 +226,7 @@ def design_of(blind: bool = False, rival: bool = False, path: float = 0.0) -> Pr
         settings=SETTINGS,
         bench=Bench(SETTINGS, None, whole(), case_sets(), None, "toy"),
         rated=ratings(DESIGNED, INFORMATIVE),
+        refits={name: Refit(np.full(SETTINGS.n_rated, told)) for name, told in REFITS.items()},
         designed=DESIGNED,
         informative=INFORMATIVE,
         tried=tried,

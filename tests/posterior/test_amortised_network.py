@@ -18,9 +18,9 @@ from ecguard.posterior.amortised.network import (
     Seen,
     Sizes,
     describe_waveform,
-    draw_coordinates,
     log_density_of,
     prefix_features,
+    transport,
 )
 from ecguard.posterior.amortised.traces import N_MODES, Projection
 from ecguard.posterior.unknowns import join, log_prior, n_unknowns
@@ -49,10 +49,15 @@ def given() -> Given:
     return Given(network, jax.random.normal(jax.random.key(1), (N_TRACES, sizes.summary)))
 
 
+def normal(n_couples: int, n: int) -> jax.Array:
+    """Scores of n draws of every trace."""
+    return jax.random.normal(jax.random.key(n_couples), (N_TRACES, n, n_unknowns(n_couples)))
+
+
 @pytest.fixture(scope="module")
 def drawn(given: Given) -> dict[int, Draws]:
     """N draws of every trace in one row, for each number of couples."""
-    found = {m: draw_coordinates(*given, m, N, jax.random.key(m)) for m in (1, 2)}
+    found = {m: transport(*given, normal(m, N)) for m in (1, 2)}
     return {
         m: Draws(draws.coordinates.reshape(-1, n_unknowns(m)), draws.log_density.reshape(-1))
         for m, draws in found.items()

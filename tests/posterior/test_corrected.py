@@ -4,14 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from ecguard.clean_cases import CleanSettings, draw_clean
 from ecguard.errors import InputError
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.amortised.artefacts import load_amortised
-from ecguard.posterior.amortised.network import draw_coordinates
+from ecguard.posterior.amortised.network import transport
 from ecguard.posterior.corrected import correct, draw_amortised, from_amortised
-from ecguard.posterior.exact import infer_exact, to_unknowns
+from ecguard.posterior.exact import infer_exact
 from ecguard.posterior.likelihood import SimulatorLikelihood
 from ecguard.posterior.population import PopulationSettings
 from ecguard.posterior.tempered import TemperedSettings, take
@@ -41,13 +42,13 @@ def keys(n, seed=0):
 
 def test_many_particles_weigh_what_they_weigh_one_by_one(path):
     """A batch of small matrix products, compiled as such, once gave other densities."""
-    drawn = draw_coordinates(path.network, path.summary, 1, 512, jax.random.key(0))
+    scores = path.draw_many(keys(len(path.summary)), 512)
+    drawn = jax.jit(transport)(path.network, path.summary, scores)
     electrode = co.to_electrode(drawn.coordinates)
     unknowns = join(electrode)
     each = jax.jit(jax.vmap(jax.vmap(lambda own, row: own(row), (None, 0))))
     expected = each(path.likelihood, unknowns) - drawn.log_density
     expected += log_prior(unknowns, 1) + co.log_volume(electrode)
-    scores = co.to_scores(drawn.coordinates, 1)
     weigh = jax.jit(jax.vmap(lambda own, s: jax.vmap(own.weigh)(s).gain, in_axes=(path.axes, 0)))
     gain = np.asarray(weigh(path, scores))
     inside = np.isfinite(expected)
@@ -127,8 +128,19 @@ def test_amortised_draws_of_a_trace_are_its_own(path, group):
     together = draw_amortised(path, keys(n), 50)
     alone = draw_amortised(take(path, np.array([2])), keys(n)[2:3], 50)
     np.testing.assert_array_equal(alone[0], together[2])
-    one = to_unknowns(np.asarray(take(path, 2).draw(keys(n)[2], 50)), 1)
-    np.testing.assert_allclose(one, together[2], rtol=1e-3, atol=1e-3)
+    one = take(path, np.array([2])).unknowns(np.asarray(take(path, 2).draw(keys(n)[2], 50))[None])
+    np.testing.assert_array_equal(one[0], together[2])
+
+
+def test_the_base_is_standard_normal(path, group):
+    """Scores follow a normal law by themselves."""
+    scores = np.asarray(path.draw_many(keys(len(group)), 4000))
+    assert abs(scores.mean()) < 0.02
+    assert scores.std() == pytest.approx(1.0, abs=0.02)
+    own = take(path, 0)
+    found = own.weigh(jnp.asarray(scores[0, 0]))
+    assert float(found.base) == pytest.approx(stats.norm.logpdf(scores[0, 0]).sum(), rel=1e-5)
+    np.testing.assert_array_equal(found.scores, scores[0, 0])
 
 
 @pytest.mark.parametrize(

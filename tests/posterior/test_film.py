@@ -59,3 +59,11 @@ def test_values_become_fouling() -> None:
     assert {*KNOWN, "initial_theta", "k_ads", "k_reaction", "Rfilm_theta_max_ohm"} == set(
         vars(usual)
     )
+
+
+def test_scores_and_films_turn_back_into_values() -> None:
+    values = np.array([[0.3, np.log(2000.0), np.log(900.0)], [0.9, np.log(150.0), np.log(7000.0)]])
+    there = film.from_scores(film.to_scores(jnp.asarray(values)))
+    np.testing.assert_allclose(there, values, rtol=1e-5)
+    back = film.of_fouling(film.to_fouling(jnp.asarray(values)))
+    np.testing.assert_allclose(back, values, rtol=1e-6)

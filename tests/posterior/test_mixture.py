@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy.stats import kstest, norm
 
 from ecguard.posterior.amortised import mixture as mx
 from ecguard.posterior.amortised.mixture import Mixture
@@ -20,7 +20,7 @@ AWAY = (-1000.0, -200.0, -50.0, None, 50.0, 200.0, 1000.0)
 SCALES = (1e-4, 1e-2, 0.3, 2.7, 100.0)
 LONE = list(itertools.product(ENDS, SCALES, AWAY))
 
-draw = jax.jit(mx.draw)
+quantile = jax.jit(mx.quantile)
 log_density = jax.jit(mx.log_density)
 
 
@@ -85,7 +85,8 @@ def draws() -> np.ndarray:
         lambda leaf: jnp.broadcast_to(leaf[:, None], (len(leaf), N_DRAWS, *leaf.shape[1:])),
         (mixture, interval),
     )
-    return np.asarray(draw(*many, jax.random.key(2)), np.float64)
+    scores = jax.random.normal(jax.random.key(2), (len(mixture.logits), N_DRAWS))
+    return np.asarray(quantile(*many, scores), np.float64)
 
 
 def test_density_integrates_to_one(tabulated: tuple[np.ndarray, np.ndarray]) -> None:
@@ -134,6 +135,26 @@ def test_an_interval_without_length_is_its_one_value() -> None:
     low = jnp.full(4, 0.25)
     for high in (low, low - 1e-7):
         interval = Interval(low, high)
-        drawn = draw(mixture, interval, jax.random.key(0))
+        drawn = quantile(mixture, interval, jnp.linspace(-2.0, 2.0, 4))
         np.testing.assert_allclose(drawn, 0.25, atol=1e-6)
         assert np.isfinite(log_density(mixture, drawn, interval)).all()
+
+
+def test_quantiles_rise_with_the_score_and_stay_inside_however_far() -> None:
+    mixture, interval = stacked()
+    scores = jnp.array([-30.0, -6.0, -3.0, -0.5, 0.0, 1e-4, 0.5, 3.0, 6.0, 30.0])
+    each = jax.vmap(lambda score: quantile(mixture, interval, jnp.full(len(interval.low), score)))
+    found = np.asarray(each(scores), np.float64)
+    assert np.isfinite(found).all()
+    assert ((found >= interval.low) & (found <= interval.high)).all()
+    room = 1e-5 * np.asarray(interval.high - interval.low) + 1e-7
+    assert (np.diff(found, axis=0) > -room).all()
+
+
+def test_quantiles_of_one_wide_component_are_those_of_the_logistic() -> None:
+    """Without a cut in reach."""
+    mixture = Mixture(jnp.zeros((1, 1)), jnp.full((1, 1), 0.2), jnp.log(jnp.full((1, 1), 0.01)))
+    for score in (-4.0, -1.0, 0.0, 2.0, 4.5):
+        found = quantile(mixture, Interval(-jnp.ones(1), jnp.ones(1)), jnp.full(1, score))
+        wanted = 0.2 + 0.01 * (norm.logcdf(score) - norm.logsf(score))
+        assert float(found[0]) == pytest.approx(wanted, abs=1e-5)

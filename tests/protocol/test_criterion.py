@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
-from ecguard.protocol import CANDIDATES, Worth, worth
+from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Worth, refit, worth
 
 N, SEVERITIES = 4, (0.0, 1.0)
 
@@ -57,3 +57,12 @@ def test_the_same_once_more_gains_a_bounded_amount(worths: dict[str, Worth]) -> 
     assert (gain > 0.5).all()
     # as many samples again: ln 2 / 2 for each of 7, more where those of the first step lie badly
     assert (gain < 7 * np.log(2)).all()
+
+
+@pytest.mark.parametrize("protocol", [DEFAULT, CANDIDATES["pulse"]], ids=lambda own: own.name)
+def test_a_refit_is_told_less_than_of_a_clean_electrode(cases: CaseSet, protocol: Protocol) -> None:
+    clean = worth(protocol.cleaned(), cases, (0.0,)).information
+    fouled = refit(protocol, cases).information
+    assert fouled.shape == (N,)
+    assert (fouled > 5).all()
+    assert (fouled < clean).all()

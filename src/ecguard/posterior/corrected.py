@@ -3,7 +3,9 @@
 Draws of the amortised posterior are weighed by prior times likelihood over their own density.
 The weights' effective sample size, as a share of the draws, is the efficiency: it tells how well
 the amortised posterior fits a case, and is a diagnostic of the case itself. Where that leaves too
-few effective draws, population Monte Carlo goes on from them.
+few effective draws, population Monte Carlo goes on from them, in scores that the amortised
+posterior makes of the coordinates: there its own law is standard normal, and what is left to learn
+is where the posterior differs from it.
 """
 
 from dataclasses import replace
@@ -25,15 +27,13 @@ from ecguard.posterior.amortised.network import (
     Network,
     Seen,
     describe_waveform,
-    draw_coordinates,
-    log_density_of,
+    transport,
 )
 from ecguard.posterior.amortised.traces import project
-from ecguard.posterior.exact import to_unknowns
 from ecguard.posterior.likelihood import Likelihood, Observation
 from ecguard.posterior.population import PopulationSettings, sample_population
-from ecguard.posterior.tempered import Particle, Path, blocks, take
-from ecguard.posterior.unknowns import join, log_prior
+from ecguard.posterior.tempered import Particle, Path
+from ecguard.posterior.unknowns import join, log_prior, n_unknowns
 
 
 class Inferred(NamedTuple):
@@ -68,20 +68,27 @@ class FromAmortised(Path):
     n_couples: int = eqx.field(static=True)
 
     def draw(self, key: Array, n: int) -> Array:
-        return _draw(self.network, self.summary, key, self.n_couples, n)
+        return jax.random.normal(key, (n, n_unknowns(self.n_couples)))
 
     def draw_many(self, keys: Array, n: int) -> Array:
-        return _draw_many(self.network, self.summary, keys, self.n_couples, n)
+        # not compiled with the likelihood, whose solver grid would be a part of it
+        return jnp.stack([self.draw(key, n) for key in keys])
 
     def weigh(self, scores: Array) -> Particle:
-        coordinates = co.from_scores(scores, self.n_couples)
-        ends = co.intervals(coordinates, self.n_couples)
-        density = _density(self.network, self.summary, coordinates, *ends)
-        stretch = jnp.sum(jnp.log(ends.high - ends.low) + norm.logpdf(scores))
+        coordinates, density = _transport(self.network, self.summary, scores)
         electrode = co.to_electrode(coordinates)
         unknowns = join(electrode)
         prior = log_prior(unknowns, self.n_couples) + co.log_volume(electrode)
-        return Particle(scores, density + stretch, self.likelihood(unknowns) + prior - density)
+        base = jnp.sum(norm.logpdf(scores))
+        return Particle(scores, base, self.likelihood(unknowns) + prior - density)
+
+    def unknowns(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Of scores of n traces [n, k, d]; one by one, so that n needs no compilation."""
+        each = [
+            _unknowns(self.network, self.summary[row][None], jnp.asarray(own, jnp.float32)[None])[0]
+            for row, own in enumerate(scores)
+        ]
+        return np.stack([np.asarray(own) for own in each])
 
     @property
     def axes(self) -> Any:
@@ -89,30 +96,23 @@ class FromAmortised(Path):
 
 
 @custom_vmap
-def _density(
-    network: Network, summary: Array, coordinates: Array, low: Array, high: Array
-) -> Array:
-    """ln density of coordinates [d]; particles of a case become the rows of its matrix products."""
-    return _densities(network, summary, coordinates[None], low[None], high[None])[0]
+def _transport(network: Network, summary: Array, scores: Array) -> tuple[Array, Array]:
+    """Coordinates [d] and their ln density; particles of a case are rows of its products."""
+    found = transport(network, summary[None], scores[None, None])
+    return found.coordinates[0, 0], found.log_density[0, 0]
 
 
-@_density.def_vmap
-def _(size: int, batched: list[Any], *arguments: Any) -> tuple[Array, bool]:
-    network, summary, *rows = arguments
-    if any(jax.tree.leaves(batched[0])) or batched[1]:
-        return jax.vmap(lambda *own: _densities(network, *own)[0])(
-            summary, *(row[:, None] for row in rows)
-        ), True
-    full = [
-        row if own else jnp.broadcast_to(row, (size, *row.shape))
-        for row, own in zip(rows, batched[2:], strict=True)
-    ]
-    return _densities(network, summary, *full), True
-
-
-def _densities(network: Network, summary: Array, rows: Array, low: Array, high: Array) -> Array:
-    ends = co.Interval(low, high)
-    return log_density_of(network, summary[None], rows, ends, jnp.ones(rows.shape, bool))
+@_transport.def_vmap
+def _(size: int, batched: list[Any], *arguments: Any) -> tuple[Any, tuple[bool, bool]]:
+    network, summary, scores = arguments
+    if any(jax.tree.leaves(batched[0])):
+        raise NotImplementedError("one network for all")
+    rows = scores if batched[2] else jnp.broadcast_to(scores, (size, *scores.shape))
+    if batched[1]:
+        found = transport(network, summary, rows[:, None])
+        return (found.coordinates[:, 0], found.log_density[:, 0]), (True, True)
+    found = transport(network, summary[None], rows[None])
+    return (found.coordinates[0], found.log_density[0]), (True, True)
 
 
 def from_amortised(
@@ -202,29 +202,17 @@ def correct(
     settings = settings or PopulationSettings()
     size = settings.n_proposals * path.n_couples
     found = sample_population(path, keys, replace(settings, n_proposals=size))
-    return Inferred(to_unknowns(found.scores, path.n_couples), *found[1:4])
+    return Inferred(path.unknowns(found.scores), *found[1:4])
 
 
 def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np.float32]:
-    """Draws of the amortised posteriors as they are [n, n_draws, 7 m + 2].
-
-    One by one, so that another number of traces needs no other compilation.
-    """
-    each = [
-        take(path, rows).draw_many(keys[rows], n_draws) for rows in blocks(np.arange(len(keys)), 1)
-    ]
-    return to_unknowns(np.concatenate(each), path.n_couples)
-
-
-def _draw(network: Network, summary: Array, key: Array, n_couples: int, n: int) -> Array:
-    drawn = draw_coordinates(network, summary[None], n_couples, n, key)
-    return co.to_scores(drawn.coordinates[0], n_couples)
+    """Draws of the amortised posteriors as they are [n, n_draws, 7 m + 2]."""
+    return path.unknowns(np.asarray(path.draw_many(keys, n_draws)))
 
 
 @eqx.filter_jit
-def _draw_many(network: Network, summary: Array, keys: Array, n_couples: int, n: int) -> Array:
-    """Scores [cases, n, d]; without the likelihood, whose solver grid would be compiled in."""
-    return jax.vmap(lambda own, key: _draw(network, own, key, n_couples, n))(summary, keys)
+def _unknowns(network: Network, summary: Array, scores: Array) -> Array:
+    return join(co.to_electrode(transport(network, summary, scores).coordinates))
 
 
 @eqx.filter_jit

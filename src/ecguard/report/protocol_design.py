@@ -13,6 +13,7 @@ from ecguard.intervals import Interval, auroc_interval, difference_interval
 from ecguard.protocol import CANDIDATES, DEFAULT
 from ecguard.protocol.trial import Trial, fit_clean
 from ecguard.protocol_design import (
+    ALIKE,
     LEVELS,
     RATED,
     ProtocolDesign,
@@ -76,6 +77,7 @@ def candidates_table(result: ProtocolDesign) -> Markdown:
                 f"{np.median(rated.discrepancy[_SHOWN]):.3g}",
                 f"{rated.power.mean():.2f}",
                 f"{rated.information.mean():.1f}",
+                f"{result.refits[name].information.mean():.2f}" if name in result.refits else "–",
             ]
         )
     head = [
@@ -86,20 +88,22 @@ def candidates_table(result: ProtocolDesign) -> Markdown:
         f"misfit left at severity {RATED[_SHOWN]:g}",
         "power",
         "information / nats",
+        "refit / nats",
     ]
     return Markdown(table(head, rows))
 
 
 def chosen_words(result: ProtocolDesign) -> Markdown:
-    """The two chosen protocols, and that they differ."""
+    """The two chosen protocols, how they were chosen, and that they differ."""
     by_power, by_information = (CANDIDATES[n] for n in (result.designed, result.informative))
     chosen = [result.rated[name] for name in (result.designed, result.informative)]
     powers = [own.power.mean() for own in chosen]
     told = [own.information.mean() for own in chosen]
     same = "the same" if by_power.name == by_information.name else "not the same"
     return Markdown(
-        f"Most power: **{by_power.name}** ({_inside(by_power.title)}; power "
-        f"{powers[0]:.2f}, {told[0]:.1f} nats). Most information about the couple: "
+        f"Power within {ALIKE:g} of the largest: {', '.join(result.refits)}. Of these a refit is "
+        f"told most by **{by_power.name}** ({_inside(by_power.title)}; power {powers[0]:.2f}, "
+        f"{told[0]:.1f} nats). Most information about a clean couple: "
         f"**{by_information.name}** ({_inside(by_information.title)}; power {powers[1]:.2f}, "
         f"{told[1]:.1f} nats). They are {same}. {len(chosen[0].cost_s)} design "
         f"cases, severities {', '.join(f'{level:g}' for level in RATED)}."
@@ -394,6 +398,9 @@ def payload(result: ProtocolDesign) -> dict[str, Any]:
                 "power": result.rated[name].power.mean(axis=1).round(4),
                 "misfit": np.median(result.rated[name].discrepancy, axis=1).round(4),
                 "information_nats": float(result.rated[name].information.mean()),
+                "refit_nats": (
+                    float(result.refits[name].information.mean()) if name in result.refits else None
+                ),
             }
             for name, protocol in CANDIDATES.items()
         },

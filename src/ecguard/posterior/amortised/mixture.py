@@ -4,13 +4,17 @@ Their distribution functions are closed forms, so that densities, draws and trun
 special function and stay finite however far the interval lies in a tail.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.scipy.special import ndtr
+from jax.scipy.stats import norm
 
 from ecguard.posterior.coordinates import Interval
+
+_STEPS = 24  # of a quantile; where components lie apart, most of them halve the bracket
 
 
 class Mixture(NamedTuple):
@@ -38,23 +42,52 @@ def log_density(mixture: Mixture, value: Array, interval: Interval) -> Array:
     return jax.nn.logsumexp(weight + own - _log_mass(low, high, width), axis=-1)
 
 
-def draw(mixture: Mixture, interval: Interval, key: Array) -> Array:
-    """One value [...] from each density."""
-    key_component, key_value = jax.random.split(key)
-    component = jax.random.categorical(key_component, mixture.logits, axis=-1)[..., None]
-    chosen = Mixture(*(jnp.take_along_axis(leaf, component, axis=-1) for leaf in mixture))
-    low, high = (end[..., 0] for end in _ends(chosen, interval))
-    scale = jnp.exp(chosen.log_scale[..., 0])
+def quantile(mixture: Mixture, interval: Interval, score: Array) -> Array:
+    """Values [...] below which the normal distribution function of scores [...] lies.
+
+    The mixture's quantile lies between those of its components, which are closed forms. In between,
+    Newton's steps on the log odds, which are linear in the tails, held by the bracket.
+    """
+    each = _quantiles(mixture, interval, score[..., None])
+    start = jnp.sum(jax.nn.softmax(mixture.logits, axis=-1) * each, axis=-1)
+    scale = jnp.exp(mixture.log_scale)
+    low, high = _ends(mixture, interval)
+    width = (interval.high - interval.low)[..., None] / scale
+    weight = jax.nn.log_softmax(mixture.logits, axis=-1) - _log_mass(low, high, width)
+    wanted = norm.logcdf(score) - norm.logcdf(-score)
+
+    def step(_: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        first, last, value = state
+        z = (value[..., None] - mixture.location) / scale
+        below = weight + _log_mass(low, z, (value - interval.low)[..., None] / scale)
+        above = weight + _log_mass(z, high, (interval.high - value)[..., None] / scale)
+        own = weight + jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z) - mixture.log_scale
+        below, above, own = (jax.nn.logsumexp(each, axis=-1) for each in (below, above, own))
+        over = below - above - wanted
+        first, last = jnp.where(over < 0, value, first), jnp.where(over < 0, last, value)
+        there = value - over / (jnp.exp(own - below) + jnp.exp(own - above))
+        inside = (there > first) & (there < last)
+        return first, last, jnp.where(inside, there, (first + last) / 2)
+
+    bracket = (jnp.min(each, axis=-1), jnp.max(each, axis=-1))
+    *_, value = jax.lax.fori_loop(0, _STEPS, step, (*bracket, start))
+    return jnp.clip(value, interval.low, interval.high)
+
+
+def _quantiles(mixture: Mixture, interval: Interval, score: Array) -> Array:
+    """The same for every component by itself [..., K]."""
+    low, high = _ends(mixture, interval)
+    scale = jnp.exp(mixture.log_scale)
     mirrored = low > 0  # the distribution function loses digits near 1, none near 0
     first, last = jnp.where(mirrored, -high, low), jnp.where(mirrored, -low, high)
     # What lies beyond the value, over all below `last`; then the way back from `last`: far in a
     # tail the distribution function itself underflows.
-    width = jnp.maximum(interval.high - interval.low, 0.0) / scale  # rounding may invert it
-    beyond = jax.random.uniform(key_value, low.shape, low.dtype) * jax.nn.sigmoid(-first)
+    width = jnp.maximum(interval.high - interval.low, 0.0)[..., None] / scale  # may be inverted
+    beyond = ndtr(jnp.where(mirrored, score, -score)) * jax.nn.sigmoid(-first)
     beyond = beyond * -jnp.expm1(-width)
     back = scale * (jax.nn.softplus(last + jnp.log(beyond)) - jnp.log1p(-beyond))
-    value = jnp.where(mirrored, interval.low + back, interval.high - back)
-    return jnp.clip(value, interval.low, interval.high)
+    ends = interval.low[..., None], interval.high[..., None]
+    return jnp.clip(jnp.where(mirrored, ends[0] + back, ends[1] - back), *ends)
 
 
 def _ends(mixture: Mixture, interval: Interval) -> tuple[Array, Array]:

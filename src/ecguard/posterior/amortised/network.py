@@ -17,7 +17,7 @@ from jax import Array
 
 from ecguard import family
 from ecguard.posterior import coordinates as co
-from ecguard.posterior.amortised.mixture import Mixture, draw, log_density
+from ecguard.posterior.amortised.mixture import Mixture, log_density, quantile
 from ecguard.posterior.amortised.traces import N_MODES, Projection
 from ecguard.posterior.unknowns import MAX_COUPLES, n_unknowns
 
@@ -247,33 +247,29 @@ class Draws(NamedTuple):
     log_density: Array
 
 
-def draw_coordinates(
-    network: Network, summary: Array, n_couples: int, n_draws: int, key: Array
-) -> Draws:
-    """Coordinates from the density, with their ln density.
+def transport(network: Network, summary: Array, scores: Array) -> Draws:
+    """Coordinates whose conditional densities have the quantiles of scores.
+
+    Standard normal scores give draws. Where the density is that of the posterior, so is the
+    posterior of the scores standard normal, however it is curved in the coordinates.
 
     Args:
         network: the weights.
         summary: of n traces [n, summary].
-        n_couples: of the electrode; fixes how many coordinates are drawn.
-        n_draws: for each trace.
-        key: random key.
-
-    Returns:
-        Coordinates [n, n_draws, 7 m + 2] and ln densities [n, n_draws].
+        scores: [n, k, 7 m + 2].
     """
-    d = n_unknowns(n_couples)
-    shape = (len(summary), n_draws)
-    drawn = jnp.zeros((*shape, N_COORDINATES)) + 0.5
-    total = jnp.zeros(shape)
-    for position, key_own in enumerate(jax.random.split(key, d)):
+    d = scores.shape[-1]
+    n_couples = (d - co.CELL) // co.PER_COUPLE
+    drawn = jnp.zeros((*scores.shape[:2], N_COORDINATES)) + 0.5
+    total = jnp.zeros(scores.shape[:2])
+    for position in range(d):
         own = _interval_of(position, drawn, n_couples)
         told = jax.tree.map(lambda leaf: leaf[:, None, :], network.tell(position, summary))
         mixture = network.mixture(position, told, prefix_features(drawn))
         low, high = _WIDEST[position]
         half, middle = (high - low) / 2, (high + low) / 2
         unit = co.Interval((own.low - middle) / half, (own.high - middle) / half)
-        value = draw(mixture, unit, key_own)
+        value = quantile(mixture, unit, scores[..., position])
         total = total + log_density(mixture, value, unit) - np.log(half)
         drawn = drawn.at[..., position].set(middle + half * value)
     return Draws(drawn[..., :d], total)
