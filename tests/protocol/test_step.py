@@ -242,6 +242,13 @@ def test_a_staircase_holds_each_potential_of_a_scan(first: Waveform) -> None:
     assert potential_jumps(stairs.E_V)[:, 8::8].any(axis=1).all()
 
 
+@pytest.mark.parametrize("tread", [-1, 0, 1, 65])
+def test_treads_of_another_length_are_refused(tread: int) -> None:
+    with pytest.raises(InputError, match=str(tread)) as raised:
+        Staircase(tread=tread)
+    assert raised.value.name == "tread"
+
+
 def test_samples_outside_the_span_are_not_kept() -> None:
     shown = Own(span=(0.25, 0.75)).shown(SAMPLES)
     assert shown.sum() == SAMPLES // 2

@@ -154,6 +154,11 @@ class Staircase(Scan):
     tread: int = 8
     kind: ClassVar[str] = "staircase"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 2 <= self.tread <= SAMPLES // 4:
+            raise InputError("tread", self.tread, f"2 to {SAMPLES // 4} samples", "Take 8.")
+
     def recorded(self, first: Waveform) -> Waveform:
         scan = super().recorded(first)
         # a sample ends its tread: the potential steps just after it
