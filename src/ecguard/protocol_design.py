@@ -267,7 +267,7 @@ class ProtocolDesign:
 
     @property
     def designed_trial(self) -> Tried:
-        """The protocol chosen by power."""
+        """Of the protocols of about the largest power, the one whose refit tells most."""
         return self.tried[self.designed]
 
 

@@ -10,7 +10,7 @@ from ecguard.clean_cases import CleanSettings, draw_clean
 from ecguard.errors import InputError
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.amortised.artefacts import load_amortised
-from ecguard.posterior.amortised.network import transport
+from ecguard.posterior.amortised.network import log_density_of, transport
 from ecguard.posterior.corrected import correct, draw_amortised, from_amortised
 from ecguard.posterior.exact import infer_exact
 from ecguard.posterior.likelihood import SimulatorLikelihood
@@ -47,7 +47,10 @@ def test_many_particles_weigh_what_they_weigh_one_by_one(path):
     electrode = co.to_electrode(drawn.coordinates)
     unknowns = join(electrode)
     each = jax.jit(jax.vmap(jax.vmap(lambda own, row: own(row), (None, 0))))
-    expected = each(path.likelihood, unknowns) - drawn.log_density
+    ends = jax.tree.map(lambda leaf: leaf.reshape(-1, 9), co.intervals(drawn.coordinates, 1))
+    flat, whose = drawn.coordinates.reshape(-1, 9), jnp.repeat(path.summary, 512, axis=0)
+    density = jax.jit(log_density_of)(path.network, whose, flat, ends, jnp.ones(flat.shape, bool))
+    expected = each(path.likelihood, unknowns) - density.reshape(-1, 512)
     expected += log_prior(unknowns, 1) + co.log_volume(electrode)
     weigh = jax.jit(jax.vmap(lambda own, s: jax.vmap(own.weigh)(s).gain, in_axes=(path.axes, 0)))
     gain = np.asarray(weigh(path, scores))

@@ -154,7 +154,20 @@ def test_quantiles_rise_with_the_score_and_stay_inside_however_far() -> None:
 def test_quantiles_of_one_wide_component_are_those_of_the_logistic() -> None:
     """Without a cut in reach."""
     mixture = Mixture(jnp.zeros((1, 1)), jnp.full((1, 1), 0.2), jnp.log(jnp.full((1, 1), 0.01)))
-    for score in (-4.0, -1.0, 0.0, 2.0, 4.5):
+    for score in (-7.0, -5.6, -4.0, -1.0, 0.0, 2.0, 4.5, 7.0):
         found = quantile(mixture, Interval(-jnp.ones(1), jnp.ones(1)), jnp.full(1, score))
         wanted = 0.2 + 0.01 * (norm.logcdf(score) - norm.logsf(score))
-        assert float(found[0]) == pytest.approx(wanted, abs=1e-5)
+        assert float(found[0]) == pytest.approx(wanted, abs=5e-5)
+
+
+def test_quantiles_of_a_mirrored_mixture_are_mirrored() -> None:
+    rng = np.random.default_rng(3)
+    logits, location, log_scale = rng.normal(size=(3, 200, 8)).astype(np.float32)
+    mixture = Mixture(*map(jnp.asarray, (logits, 0.6 * location, log_scale - 3.0)))
+    mirrored = mixture._replace(location=-mixture.location)
+    ends = Interval(-jnp.ones(200), jnp.ones(200))
+    for score in (0.3, 2.0, 5.0, 6.5):
+        found = quantile(mixture, ends, jnp.full(200, -score))
+        np.testing.assert_allclose(
+            found, -quantile(mirrored, ends, jnp.full(200, score)), atol=2e-3
+        )

@@ -46,7 +46,9 @@ def fouling(severity: float, **changes: float) -> Fouling:
 
 
 @pytest.mark.parametrize(
-    "steps", [(), (Scan(),), (Tone(), Own()), (Own(rest_s=1.0), Own())], ids=str
+    "steps",
+    [(), (Scan(),), (Tone(), Own()), (Own(rest_s=1.0), Own()), (Own(averaging=Averaging(2.0)),)],
+    ids=str,
 )
 def test_a_protocol_starts_with_the_own_voltammogram(steps: tuple[Any, ...]) -> None:
     with pytest.raises(InputError) as raised:
@@ -172,7 +174,7 @@ def test_samples_near_the_tip_are_about_as_many(cases: CaseSet) -> None:
 
 
 @pytest.mark.parametrize("severity", [None, 1.0])
-@pytest.mark.parametrize("name", ["tone-5000", "tone-1000", "multi-sine", "pulse"])
+@pytest.mark.parametrize("name", ["tone-5000", "tone-1000", "multi-sine", "impedance", "pulse"])
 def test_an_average_is_the_record_that_stands_for_all(
     cases: CaseSet, name: str, severity: float | None
 ) -> None:

@@ -275,7 +275,8 @@ def test_times_of_an_average() -> None:
     assert Averaging(quiet=4.0).held == 4.0
     often = Averaging(quiet=4.0, records=4, gap=3.0)
     assert often.lasting == 4.0 + 3 * 4.0 + 1.0
-    assert often.held == pytest.approx(((2.0 + 4.0) / 2) ** 2)
+    assert often.held == pytest.approx(np.mean(np.array([4.0, 8.0, 12.0, 16.0]) ** -0.5) ** -2)
+    assert Averaging(records=9, gap=1.0).held == 4.0
 
 
 def test_records_fill_the_time() -> None:
@@ -288,5 +289,7 @@ def test_records_fill_the_time() -> None:
 
 def test_the_simulated_record_lies_where_a_cottrell_current_has_its_mean() -> None:
     often = Averaging.over(20.0, 1e-3)
-    times = often.quiet + (1.0 + often.gap) * np.arange(often.records)
-    assert often.held**-0.5 == pytest.approx((times**-0.5).mean(), rel=1e-3)
+    first, last = often.quiet, often.quiet + 2.0 * often.records
+    assert often.held**-0.5 == pytest.approx(
+        2 * (last**0.5 - first**0.5) / (last - first), rel=1e-3
+    )

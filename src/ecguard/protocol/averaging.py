@@ -1,11 +1,14 @@
 """Averaging: how often a step is recorded, and when.
 
 An average is simulated as one record, where a current that falls with the root of time has its mean
-over all records. Gaps must be long enough for the electrode to forget the record before.
+over all records. Gaps must be long enough for the electrode to forget the record before. Coverage
+goes on up to the end of that record, not of the last one.
 """
 
 from dataclasses import dataclass
 from typing import Self
+
+import numpy as np
 
 from ecguard.errors import InputError
 
@@ -45,7 +48,10 @@ class Averaging:
     @property
     def held(self) -> float:
         """Time held before the record that is simulated."""
-        return ((self.quiet**0.5 + self._last**0.5) / 2) ** 2
+        if not self.quiet:  # the first record has no current at rest: as for many records
+            return self._last / 4
+        starts = self.quiet + (1.0 + self.gap) * np.arange(self.records)
+        return float(np.mean(starts**-0.5) ** -2)
 
     @property
     def lasting(self) -> float:

@@ -1,4 +1,7 @@
-"""The candidates that the report compares, by name. Fast steps are averaged for about 20 s."""
+"""The candidates that the report compares, by name.
+
+Fast steps take about 25 s: 5 s of quiet, then records.
+"""
 
 from ecguard.protocol.averaging import Averaging
 from ecguard.protocol.protocol import Protocol

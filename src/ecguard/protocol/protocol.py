@@ -12,7 +12,7 @@ from ecguard.errors import InputError
 from ecguard.fouling import Fouling
 from ecguard.posterior.joint import Rest, rested
 from ecguard.posterior.likelihood import Observation
-from ecguard.protocol.step import Own, Step
+from ecguard.protocol.step import ONCE, Own, Step
 from ecguard.simulator import Waveform, simulate_batch
 from ecguard.waveforms import refine
 
@@ -30,7 +30,7 @@ class Protocol:
         steps: in order.
 
     Raises:
-        InputError: it does not start with the case's own voltammogram, without a rest.
+        InputError: it does not start with the case's own voltammogram, at once and once.
     """
 
     name: str
@@ -38,7 +38,8 @@ class Protocol:
     steps: tuple[Step, ...]
 
     def __post_init__(self) -> None:
-        if not self.steps or not isinstance(self.steps[0], Own) or self.steps[0].rest_s:
+        first = self.steps[0] if self.steps else None
+        if not isinstance(first, Own) or first.rest_s or first.averaging != ONCE:
             raise InputError(
                 "steps", self.steps[:1], "the case's own voltammogram first", "Put Own() there."
             )

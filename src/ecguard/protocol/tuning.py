@@ -4,7 +4,8 @@ The criterion is the mean over electrodes and severities of the log of the misfi
 clean electrode leaves. By the envelope theorem its slope along a design is that at a fixed closest
 electrode, so that one derivative of the two simulated currents gives it.
 
-A faster step is averaged as often more: the time of measurement stays, and the noise with it.
+A faster step is averaged as often more, so that the noise stays. The quiet time before it shrinks
+with the step on the way, and does not in the protocol that is returned.
 """
 
 from dataclasses import dataclass

@@ -95,16 +95,16 @@ def candidates_table(result: ProtocolDesign) -> Markdown:
 
 def chosen_words(result: ProtocolDesign) -> Markdown:
     """The two chosen protocols, how they were chosen, and that they differ."""
-    by_power, by_information = (CANDIDATES[n] for n in (result.designed, result.informative))
+    designed, informative = (CANDIDATES[n] for n in (result.designed, result.informative))
     chosen = [result.rated[name] for name in (result.designed, result.informative)]
     powers = [own.power.mean() for own in chosen]
     told = [own.information.mean() for own in chosen]
-    same = "the same" if by_power.name == by_information.name else "not the same"
+    same = "the same" if designed.name == informative.name else "not the same"
     return Markdown(
         f"Power within {ALIKE:g} of the largest: {', '.join(result.refits)}. Of these a refit is "
-        f"told most by **{by_power.name}** ({_inside(by_power.title)}; power {powers[0]:.2f}, "
+        f"told most by **{designed.name}** ({_inside(designed.title)}; power {powers[0]:.2f}, "
         f"{told[0]:.1f} nats). Most information about a clean couple: "
-        f"**{by_information.name}** ({_inside(by_information.title)}; power {powers[1]:.2f}, "
+        f"**{informative.name}** ({_inside(informative.title)}; power {powers[1]:.2f}, "
         f"{told[1]:.1f} nats). They are {same}. {len(chosen[0].cost_s)} design "
         f"cases, severities {', '.join(f'{level:g}' for level in RATED)}."
     )

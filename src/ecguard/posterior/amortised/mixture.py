@@ -1,7 +1,8 @@
 """Mixtures of logistic distributions, each cut to an interval: a density over an interval.
 
-Their distribution functions are closed forms, so that densities, draws and truncation need no
-special function and stay finite however far the interval lies in a tail.
+Their distribution functions are closed forms, so that densities and truncation need no special
+function and stay finite however far the interval lies in a tail. Quantiles are found by Newton's
+steps.
 """
 
 from typing import Any, NamedTuple
@@ -78,7 +79,8 @@ def _quantiles(mixture: Mixture, interval: Interval, score: Array) -> Array:
     """The same for every component by itself [..., K]."""
     low, high = _ends(mixture, interval)
     scale = jnp.exp(mixture.log_scale)
-    mirrored = low > 0  # the distribution function loses digits near 1, none near 0
+    # the distribution function loses digits near 1, none near 0
+    mirrored = (low > 0) | ((high > 0) & (score < 0))
     first, last = jnp.where(mirrored, -high, low), jnp.where(mirrored, -low, high)
     # What lies beyond the value, over all below `last`; then the way back from `last`: far in a
     # tail the distribution function itself underflows.
