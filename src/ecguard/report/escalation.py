@@ -94,12 +94,12 @@ def error_panel(result: Escalation) -> Figure:
     }
     refit = result.refit["tested"]
     found = [np.nan_to_num(level_of(refit, k).mean[:, _COVERAGE]) for k in range(len(LEVELS))]
-    films: dict[str, tuple[Any, Any]] = {
-        "median": (coverage, [np.median(own) for own in found]),
-        "10 %": (coverage, [np.quantile(own, 0.1) for own in found]),
-        "90 %": (coverage, [np.quantile(own, 0.9) for own in found]),
-        "truth": (coverage, coverage),
-    }
+    films: dict[str, tuple[Any, Any]] = {}
+    for name, share in (("median", 0.5), ("10 %", 0.1), ("90 %", 0.9)):
+        values = np.quantile(found, share, axis=1)
+        # without a film there is nothing on a logarithmic axis
+        films[name] = (coverage, np.where(values > 0, values, np.nan))
+    films["truth"] = (coverage, coverage)
     x = "coverage at the start"
     return lines_figure(
         [errors, films],
