@@ -9,9 +9,6 @@ SOURCES := pyproject.toml requirements.lock environment.yml postBuild Makefile _
 
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export JUPYTER_PLATFORM_DIRS := 1
-# What one chapter or test compiled, the next ones load.
-export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/compiled
-export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 
 .DEFAULT_GOAL := help
 .PHONY: help report test lint format lock clean FORCE
