@@ -180,7 +180,7 @@ def test_a_refit_finds_the_electrode_below_its_film(
     assert (refit.log_evidence > fouled.log_evidence + 1000).all()
     assert refit.wrong.sum() < fouled.wrong.sum()
     # 0.78 is covered at the start
-    assert np.median(np.abs(refit.mean[:, D] - 0.78)) < 0.1
+    assert np.median(np.abs(refit.mean[:, D] - 0.78)) < 0.2
 
 
 def test_the_mean_lies_within_its_interval(clean: Trial, fouled: Trial, refit: Trial) -> None:
