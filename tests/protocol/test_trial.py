@@ -25,7 +25,8 @@ Run = Callable[..., Trial]
 
 @pytest.fixture(scope="module")
 def cases() -> CaseSet:
-    return draw_case_sets(CaseSetSettings(n_design=2, n_calibration=2, n_test=N))["test"]
+    settings = CaseSetSettings(n_design=2, n_calibration=2, n_test=N, noise_std=0.025)
+    return draw_case_sets(settings)["test"]
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +181,7 @@ def test_a_refit_finds_the_electrode_below_its_film(
     assert (refit.log_evidence > fouled.log_evidence + 1000).all()
     assert refit.wrong.sum() < fouled.wrong.sum()
     # 0.78 is covered at the start
-    assert np.median(np.abs(refit.mean[:, D] - 0.78)) < 0.2
+    assert np.median(np.abs(refit.mean[:, D] - 0.78)) < 0.1
 
 
 def test_the_mean_lies_within_its_interval(clean: Trial, fouled: Trial, refit: Trial) -> None:

@@ -65,10 +65,10 @@ def test_slow_single_traces_and_dear_gradients_fail(chapter: Chapter) -> None:
 
 
 def test_one_trace_and_a_gradient_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulator, "PASSES", 1)
+    monkeypatch.setattr(simulator, "PASSES", 5)
     monkeypatch.setattr(simulator, "N_STEPS", 64)
     assert simulator.one_trace_ms() > 0
-    assert simulator.gradient_ratio(4) > 0
+    assert simulator.gradient_ratio(4) > 1
 
 
 def row(name: str, error: float | None = None, times: float | None = None) -> Row:

@@ -32,7 +32,7 @@ from ecguard.posterior.amortised.network import (
 from ecguard.posterior.amortised.traces import project
 from ecguard.posterior.likelihood import Likelihood, Observation
 from ecguard.posterior.population import PopulationSettings, sample_population
-from ecguard.posterior.tempered import Particle, Path
+from ecguard.posterior.tempered import Particle, Path, in_blocks
 from ecguard.posterior.unknowns import join, log_prior, n_unknowns
 
 
@@ -144,11 +144,19 @@ def summaries(
 ) -> NDArray[np.float32]:
     """What the network makes of n traces before it knows any unknown [n, summary].
 
+    One by one: rounding differs with the number of traces, and weighed draws would with it.
+
     Arguments and errors are those of `from_amortised`.
     """
     check_valid(amortised, observation, task)
     arrays = _as_arrays(observation)
-    return np.asarray(_summarise(amortised, arrays, jnp.asarray(task), n_couples))
+    label = jnp.asarray(task)
+
+    def one(row: NDArray[np.intp]) -> Array:
+        own = jax.tree.map(lambda leaf: leaf[row], arrays)
+        return _summarise(amortised, own, label[row], n_couples)
+
+    return np.asarray(in_blocks(one, len(label), 1))
 
 
 def check_valid(amortised: Amortised, observation: Observation, task: NDArray[np.integer]) -> None:

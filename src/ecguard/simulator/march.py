@@ -357,6 +357,7 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
     """Interfacial potential and fluxes: Newton steps, bisection where they leave or do not halve.
 
     E_i - base - load sum f(E_i) rises with a slope of at least 1, so a value brackets the root.
+    Traces that are done wait for the others unchanged: none depends on the others of its batch.
     """
     base, load, kinetics, past, weight, inverse_thermal = terms.balance
 
@@ -366,10 +367,12 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
         newton = E_V - value / (1.0 - load * jnp.sum(slope, axis=0))
         return E_V, value, newton, flux, slope
 
+    def moves(E_V: Array, newton: Array) -> Array:
+        return jnp.abs(newton - E_V) > tolerance + rounding * jnp.abs(E_V)
+
     def unfinished(carry: tuple[Array, ...]) -> Array:
         count, _, _, _, E_V, _, newton, *_ = carry
-        least = tolerance + rounding * jnp.abs(E_V)
-        return jnp.any(jnp.abs(newton - E_V) > least) & (count < _ROOT_LIMIT)
+        return jnp.any(moves(E_V, newton)) & (count < _ROOT_LIMIT)
 
     def improve(carry: tuple[Array, ...]) -> tuple[Array, ...]:
         count, lower, upper, moved, E_V, value, newton, *_ = carry
@@ -378,6 +381,7 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
         inside = (newton >= lower) & (newton <= upper)
         shrinks = jnp.abs(newton - E_V) <= 0.5 * moved
         better = jnp.where(inside & shrinks, newton, 0.5 * (lower + upper))
+        better = jnp.where(moves(E_V, newton), better, E_V)
         return count + 1, lower, upper, jnp.abs(better - E_V), *value_at(better)
 
     tolerance = _ROOT_STEP_V[base.dtype]
