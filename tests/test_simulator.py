@@ -155,12 +155,28 @@ def test_a_batch_equals_its_traces_one_by_one() -> None:
     together = simulate_batch(*stack(3, waveform, couple()), batch, *stack(3, fouling))  # type: ignore[arg-type, misc]
     for row, cell in enumerate(cells):
         alone = simulate(waveform, couple(), cell, fouling)
-        # a batch stops its root search when its slowest trace has converged
         assert np.allclose(
             together.current_density_mA_cm2[row],
             alone.current_density_mA_cm2,
             atol=2e-5 * np.ptp(alone.current_density_mA_cm2),
         )
+
+
+def test_a_trace_does_not_depend_on_the_others_of_its_batch() -> None:
+    """To the last bit: one that has found its root waits for those that have not."""
+    waveform, fouling = stack(4, cyclic(0.4, -0.4, 0.1, 301), Fouling())
+    couples = Couples(
+        **{**vars(stack(4, couple())[0]), "k0": np.array([[1e-2], [1e-6], [1e-3], [10.0]])}
+    )
+    cells = stack(4, Cell(AREA, 100.0, 2e-7))[0]
+    mixed = Cell(**{**vars(cells), "Ru_ohm": np.array([100.0, 1e6, 1e5, 0.0])})
+    rows = np.zeros(4, int)
+    copies = jax.tree.map(lambda leaf: leaf[rows], (waveform, couples, mixed, fouling))
+    among, own = (
+        np.asarray(simulate_batch(*inputs).current_density_mA_cm2)
+        for inputs in ((waveform, couples, mixed, fouling), copies)
+    )
+    np.testing.assert_array_equal(among[0], own[0])
 
 
 def test_a_large_batch_goes_in_blocks_to_the_same_traces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,22 +90,25 @@ class Bench:
     folder: Path | None
     digest: str
 
+    @property
+    def rated(self) -> CaseSet:
+        """Design cases on which protocols are rated."""
+        return self.sets["design"].take(np.arange(self.settings.n_rated))
+
     def rate(self, protocol: Protocol) -> Worth:
         """Rate a protocol on design cases."""
-        cases = self.sets["design"].take(np.arange(self.settings.n_rated))
-        inputs = repr((protocol, RATED, len(cases))).encode()
+        inputs = repr((protocol, RATED, self.settings.n_rated)).encode()
         return kept(
             self.folder, f"worth-{protocol.name}", self.digest, inputs, Worth,
-            lambda: worth(protocol, cases, RATED),
+            lambda: worth(protocol, self.rated, RATED),
         )  # fmt: skip
 
     def rate_refit(self, protocol: Protocol) -> Refit:
         """Rate what a refit would tell, on design cases."""
-        cases = self.sets["design"].take(np.arange(self.settings.n_rated))
-        inputs = repr((protocol, len(cases))).encode()
+        inputs = repr((protocol, self.settings.n_rated)).encode()
         return kept(
             self.folder, f"refit-{protocol.name}", self.digest, inputs, Refit,
-            lambda: refit(protocol, cases),
+            lambda: refit(protocol, self.rated),
         )  # fmt: skip
 
     def trials(

@@ -178,6 +178,17 @@ def test_draws_have_the_mean_and_the_covariance_of_the_peak(d: int) -> None:
         np.testing.assert_allclose(np.diag(found), np.diag(covariance[case]), rtol=0.12)
 
 
+def test_a_steep_peak_is_drawn_from_as_well() -> None:
+    """Rounding of a steep direction may hide the 1 that the prior adds in a flat one."""
+    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(D, D)))[0]
+    values = np.array([-0.65, 1.0, *np.geomspace(1.0, 4e7, D - 2)])
+    precision = (turn * values) @ turn.T
+    peak = Laplace(np.zeros((1, D)), precision[None], np.zeros(1), np.zeros(1))
+    found = scores_of_draws(peak.draw(4000, seed=3))[0] @ turn
+    wanted = 1 / np.sqrt(np.maximum(values, 1.0))
+    np.testing.assert_allclose(found.std(axis=0), wanted, rtol=0.1, atol=2e-2)
+
+
 def test_means_of_draws_are_those_of_scores_pushed_forward() -> None:
     peak, n = normal(D), 4000
     rng, draws = np.random.default_rng(8), peak.draw(n, seed=3)

@@ -88,7 +88,9 @@ class Laplace(NamedTuple):
         """
         half = np.random.default_rng(seed).standard_normal((-(-n // 2), self.scores.shape[1]))
         normal = np.concatenate([half, -half])[:n]
-        root = np.linalg.cholesky(np.linalg.inv(self.precision))
+        values, vectors = np.linalg.eigh(self.precision)
+        # the prior adds 1 in every direction, which rounding of a steep one may hide
+        root = vectors / np.sqrt(np.maximum(values, 1.0))[:, None, :]
         places = self.scores[:, None] + np.einsum("nij,kj->nki", root, normal)
         return np.asarray(_unknowns(jnp.asarray(places, jnp.float32)), np.float64)
 

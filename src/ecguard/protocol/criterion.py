@@ -59,7 +59,6 @@ def worth(protocol: Protocol, cases: CaseSet, severities: tuple[float, ...]) -> 
     graded, starts = [], []
     for severity in severities:
         fouling = Biofouling().fouling(np.full(len(cases), severity))
-        fouling = jax.tree.map(np.asarray, fouling)
         graded.append(_exact(protocol, cases, currents(protocol, cases, fouling)))
         factor = np.log(np.asarray(fouling.cover(fouling.initial_theta).k0_factor))
         starts.append(scores_of(truth, factor))
@@ -100,7 +99,7 @@ def refit(protocol: Protocol, cases: CaseSet, severity: float = 1.0) -> Refit:
         severity: of biofouling.
     """
     again = protocol.cleaned()
-    fouling = jax.tree.map(np.asarray, Biofouling().fouling(np.full(len(cases), severity)))
+    fouling = Biofouling().fouling(np.full(len(cases), severity))
     steps = _exact(again, cases, currents(again, cases, fouling))
     likelihood = JointLikelihood.of(steps, again.rests, fouled=True)
     films = film.to_scores(film.of_fouling(fouling))

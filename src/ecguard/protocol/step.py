@@ -67,9 +67,14 @@ class Step(abc.ABC):
     def scaled(self, pace: float, size: float) -> "Step":
         """The same step `pace` times as fast, averaged as often more, and `size` times as large.
 
+        A scan gets a higher rate, a tone frequency and amplitude; a pulse gets shorter and higher.
+
         Raises:
             InputError: it follows the case's own voltammogram and cannot be changed.
         """
+        return replace(self._scaled(pace, size), averaging=self.averaging.faster(pace))
+
+    def _scaled(self, pace: float, size: float) -> "Step":
         raise InputError("step", self.kind, "a scan, a tone or a pulse", f"Leave {pace}, {size}.")
 
     def waveform(self, first: Waveform) -> Waveform:
@@ -131,16 +136,11 @@ class Scan(Step):
         ends = (vertex, start) if self.backward else (start, vertex)
         return cyclic(*ends, rate, SAMPLES)
 
-    def scaled(self, pace: float, size: float) -> "Scan":
+    def _scaled(self, pace: float, size: float) -> "Scan":
         """Faster; the window is the voltammogram's own, so that `size` must be 1."""
         if size != 1.0:
             raise InputError("size", size, "1 for a scan", "Change its pace alone.")
-        return replace(
-            self,
-            rate_V_s=pace * self.rate_V_s,
-            rate_factor=pace * self.rate_factor,
-            averaging=self.averaging.faster(pace),
-        )
+        return replace(self, rate_V_s=pace * self.rate_V_s, rate_factor=pace * self.rate_factor)
 
 
 @dataclass(frozen=True)
@@ -186,14 +186,9 @@ class Tone(Step):
         mean = start + self.place * (vertex - start)
         return tone(mean, self.amplitude_V, self.frequency_Hz, SAMPLES, PER_PERIOD)
 
-    def scaled(self, pace: float, size: float) -> "Tone":
-        """A higher frequency and a larger amplitude."""
-        return replace(
-            self,
-            frequency_Hz=pace * self.frequency_Hz,
-            amplitude_V=size * self.amplitude_V,
-            averaging=self.averaging.faster(pace),
-        )
+    def _scaled(self, pace: float, size: float) -> "Tone":
+        frequency, amplitude = pace * self.frequency_Hz, size * self.amplitude_V
+        return replace(self, frequency_Hz=frequency, amplitude_V=amplitude)
 
 
 @dataclass(frozen=True)
@@ -237,14 +232,8 @@ class Pulse(Step):
         each = (self.duration_s,) * 3
         return double_step(start, top, start, *each, (SAMPLES - 1) // 3)
 
-    def scaled(self, pace: float, size: float) -> "Pulse":
-        """A shorter and a higher pulse."""
-        return replace(
-            self,
-            duration_s=self.duration_s / pace,
-            height=size * self.height,
-            averaging=self.averaging.faster(pace),
-        )
+    def _scaled(self, pace: float, size: float) -> "Pulse":
+        return replace(self, duration_s=self.duration_s / pace, height=size * self.height)
 
 
 def _quiet(recorded: Waveform, quiet: float) -> Waveform:

@@ -166,8 +166,7 @@ def _measure(
         rows = group[places]
         own, fouling = cases.take(rows), None
         if not clean[rows].any():
-            graded = (mode or Biofouling()).fouling(severity[rows])
-            fouling = jax.tree.map(np.asarray, graded)
+            fouling = (mode or Biofouling()).fouling(severity[rows])
         steps = observe(protocol, own, currents(protocol, own, fouling))
         likelihood = SimulatorLikelihood.of(steps[0])
         path = from_amortised(amortised, steps[0], likelihood, own.group.task, 1)

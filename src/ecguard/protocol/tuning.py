@@ -117,7 +117,7 @@ class _Side:
 
     @classmethod
     def of(cls, protocol: Protocol, cases: CaseSet, severity: float) -> "_Side":
-        fouling = jax.tree.map(np.asarray, Biofouling().fouling(np.full(len(cases), severity)))
+        fouling = Biofouling().fouling(np.full(len(cases), severity))
         steps = observe(protocol, cases, currents(protocol, cases, None))
         clean, fouled = (
             JointLikelihood.of(steps, protocol.rests, fouled=own) for own in (False, True)
