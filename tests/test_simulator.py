@@ -179,6 +179,14 @@ def test_a_trace_does_not_depend_on_the_others_of_its_batch() -> None:
     np.testing.assert_array_equal(among[0], own[0])
 
 
+def test_microseconds_after_an_hour_are_those_of_an_electrode_at_rest() -> None:
+    time = np.concatenate([[0.0], 3600.0 + 1e-6 * np.arange(400)])
+    applied = np.where(np.arange(len(time)) > 1, -0.4, 0.4)
+    got = current(Waveform(time, applied), couple(k0=10.0), IDEAL)[2:]
+    expected = reference.limiting_current(time[2:] - 3600.0, 1.0, 1e-5)
+    np.testing.assert_allclose(got, expected, rtol=2e-4)
+
+
 def test_a_large_batch_goes_in_blocks_to_the_same_traces(monkeypatch: pytest.MonkeyPatch) -> None:
     n = 21
     waveform, cell, fouling = stack(n, cyclic(0.4, -0.4, 0.1, 101), Cell(), Fouling())

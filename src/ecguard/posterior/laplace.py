@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 _LEAST_DAMPING, _MOST_DAMPING = 1e-6, 1e8
 _THREADS = 2
-_BLOCKS = (50, 200)  # cases that climb together; few sizes, as each is compiled
+_BLOCKS = (64, 192)  # cases that climb together; few sizes, as each is compiled
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from ecguard.protocol.protocol import Protocol, currents, observe
 from ecguard.stress import Biofouling
 
 _STEP_DIAGNOSTICS = ("chi_square", "lag_one", "cusum", "largest")
-BLOCK = 50
-"""Electrodes that are simulated together: one compilation serves trials of every size."""
+BLOCK = 64
+"""Electrodes simulated together, filling whole vectors: one compilation serves all sizes."""
 _COUPLE = slice(0, 7)
 _DRAWS = 400  # of a posterior
 _FIRST = 32  # amortised draws, of which the likeliest start the search

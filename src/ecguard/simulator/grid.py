@@ -27,7 +27,7 @@ class TimeGrid(eqx.Module):
 
     duration_s: Any
     step: Any
-    span: int = eqx.field(static=True)
+    span: float = eqx.field(static=True)
     even: bool = eqx.field(static=True)
 
 
@@ -39,7 +39,7 @@ def time_grid(t_s: ArrayLike) -> TimeGrid:
     """
     if isinstance(t_s, jax.core.Tracer):
         duration = t_s[:, -1] - t_s[:, 0]
-        span = 2 ** math.ceil(math.log2(64 * t_s.shape[-1]))
+        span = _power_of_two(64 * t_s.shape[-1])
         return TimeGrid(duration, jnp.diff(t_s, axis=1).T / duration, span, False)
     time = np.asarray(t_s)
     precision = np.finfo(time.dtype).eps if time.dtype.kind == "f" else 0.0
@@ -80,5 +80,5 @@ def potential_jumps(applied: ArrayLike) -> Any:
     return xp.abs(change) > 3.0 * neighbour + _JUMP_V
 
 
-def _power_of_two(ratio: float) -> int:
-    return 2 ** max(1, math.ceil(math.log2(ratio)))
+def _power_of_two(ratio: float) -> float:
+    return 2.0 ** max(1, math.ceil(math.log2(ratio)))

@@ -375,14 +375,17 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
         return jnp.any(moves(E_V, newton)) & (count < _ROOT_LIMIT)
 
     def improve(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        count, lower, upper, moved, E_V, value, newton, *_ = carry
+        count, lower, upper, moved, *place = carry
+        E_V, value, newton, *_ = place
         lower = jnp.maximum(lower, E_V - jnp.maximum(value, 0.0))
         upper = jnp.minimum(upper, E_V - jnp.minimum(value, 0.0))
         inside = (newton >= lower) & (newton <= upper)
         shrinks = jnp.abs(newton - E_V) <= 0.5 * moved
         better = jnp.where(inside & shrinks, newton, 0.5 * (lower + upper))
-        better = jnp.where(moves(E_V, newton), better, E_V)
-        return count + 1, lower, upper, jnp.abs(better - E_V), *value_at(better)
+        going = moves(E_V, newton)
+        found = value_at(better)
+        place = [jnp.where(going, *both) for both in zip(found, place, strict=True)]
+        return count + 1, lower, upper, jnp.abs(better - E_V), *place
 
     tolerance = _ROOT_STEP_V[base.dtype]
     rounding = 4 * float(jnp.finfo(base.dtype).eps)
