@@ -1,4 +1,4 @@
-"""The simulator beside other packages: milliseconds a trace, error of the peak, ratio to ours.
+"""The simulator beside other packages: milliseconds a trace, errors, ratio to ours.
 
     .venv/bin/python benchmarks/simulator_peers.py
 

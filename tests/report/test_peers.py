@@ -56,6 +56,7 @@ def test_an_exact_peer_has_no_error_and_no_voice(install, capfd):
     row = last(REVERSIBLE, install(Peer("fake", closed_form)))
     assert (row.simulator, row.version, row.note) == ("fake", "1.2", "")
     assert abs(row.peak_error_percent) < 1e-3
+    assert row.error_percent < 1e-2
     assert row.milliseconds > 0
     assert row.times_ours > 0
     assert capfd.readouterr().out == ""
@@ -66,12 +67,14 @@ def test_an_exact_peer_has_no_error_and_no_voice(install, capfd):
 def test_rows_hold_ours_alone_and_in_a_batch():
     alone, batch, absent = compare([QUASI], [Peer("nobody", closed_form)], BATCH)
     assert absent.note == "not installed"
-    assert absent.milliseconds is absent.peak_error_percent is absent.times_ours is None
+    assert absent.milliseconds is absent.error_percent is None
+    assert absent.peak_error_percent is absent.times_ours is None
     assert absent.version == ""
     assert batch.times_ours == 1
     assert alone.times_ours == alone.milliseconds / batch.milliseconds
     for row in (alone, batch):
         assert abs(row.peak_error_percent) < 0.02
+        assert row.error_percent < 0.01
     for row in (alone, absent):
         assert len(cells(row)) == len(HEAD)
     assert "not installed" in cells(absent)
@@ -85,6 +88,19 @@ def test_a_peak_too_high_or_too_low_shows_by_its_sign(install, factor):
 
     row = last(REVERSIBLE, install(Peer("fake", scaled)))
     assert row.peak_error_percent == pytest.approx(100 * (factor - 1), abs=1e-3)
+
+
+def test_an_error_that_changes_sign_at_the_peak_shows_in_the_whole_sweep(install):
+    """As that of a peer may: its peak is right by chance."""
+
+    def tilted(sweep):
+        potential, current = closed_form(sweep)
+        wrong = 0.02 * current.min() * (potential - potential[current.argmin()])
+        return potential, current + wrong
+
+    row = last(REVERSIBLE, install(Peer("fake", tilted)))
+    assert abs(row.peak_error_percent) < 0.01
+    assert 0.1 < row.error_percent < 1.0
 
 
 def test_the_time_of_a_batch_is_shared_by_its_traces(monkeypatch):

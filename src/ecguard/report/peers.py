@@ -1,4 +1,4 @@
-"""Other simulators of voltammetry beside ours: time and error of the peak on the same sweeps.
+"""Other simulators of voltammetry beside ours: time and error on the same sweeps.
 
 Peers are the packages of the optional extra `peers`, and electrokitty; what is absent, fails or
 lacks the physics is skipped with the reason. pyecsim has no build for Python 3.10 or later.
@@ -21,8 +21,9 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from ecguard.reference import FARADAY, reversible_peak_current, thermal_voltage, voltammogram
+from ecguard.reference import FARADAY, thermal_voltage, voltammogram
 from ecguard.report.verification.bench import vertex
+from ecguard.report.verification.voltammogram import nrmse
 from ecguard.simulator import Cell, Couples, Waveform, simulate, simulate_batch
 
 BATCH = 512
@@ -31,7 +32,7 @@ PATIENCE_S = 0.5
 LIMIT_S = 40.0
 NERNSTIAN_CM_S = 100.0
 AREA_CM2 = 0.01
-HEAD = ("sweep", "simulator", "version", "ms a trace", "peak error / %", "times ours")
+HEAD = ("sweep", "simulator", "version", "ms a trace", "NRMSE / %", "peak error / %", "times ours")
 
 Array = NDArray[np.float64]
 Curve = tuple[Array, Array]
@@ -87,7 +88,7 @@ class Peer:
     Args:
         name: of its distribution and of its module.
         simulate: imports it and returns potential (V) and current density (mA/cm^2), each [L],
-            oxidation positive.
+            oxidation positive; the forward sweep comes first.
         with_cell: whether it knows Ru and Cdl.
     """
 
@@ -103,15 +104,17 @@ class Row:
     Args:
         sweep, simulator, version: what ran; an absent simulator has no version.
         milliseconds: a trace, warm.
-        peak_error_percent: of the reduction peak against `exact_peak`.
+        error_percent: root mean square over the forward sweep against `exact`, of its largest.
+        peak_error_percent: of the reduction peak; may be small where the error changes its sign.
         times_ours: its time a trace over that of our batch.
-        note: why it did not run; the three numbers are then None.
+        note: why it did not run; the four numbers are then None.
     """
 
     sweep: str
     simulator: str
     version: str
     milliseconds: float | None = None
+    error_percent: float | None = None
     peak_error_percent: float | None = None
     times_ours: float | None = None
     note: str = ""
@@ -144,13 +147,13 @@ def compare(
         For each sweep ours alone, ours in a batch, and the peers.
     """
     started = time.perf_counter()
-    exact = [exact_peak(sweep) for sweep in sweeps]
+    truth = [exact(sweep) for sweep in sweeps]
     found: list[list[Row]] = []
-    for sweep, true in zip(sweeps, exact, strict=True):
+    for sweep, true in zip(sweeps, truth, strict=True):
         kinds = (("one trace", 1), (f"batch of {batch}", batch))
         found.append([_measured_ours(sweep, name, traces, true) for name, traces in kinds])
     for peer in PEERS if peers is None else peers:
-        for sweep, true, rows in zip(sweeps, exact, found, strict=True):
+        for sweep, true, rows in zip(sweeps, truth, found, strict=True):
             late = time.perf_counter() - started > limit_s
             reason = missing(peer, sweep) or (f"not started within {limit_s:g} s" if late else "")
             row = Row(sweep.name, peer.name, _version(peer.name), note=reason)
@@ -162,10 +165,11 @@ def cells(row: Row) -> list[str]:
     """A row under `HEAD`; the reason stands where the time would."""
     names = [row.sweep, row.simulator, row.version]
     if row.milliseconds is None:
-        return [*names, row.note, "", ""]
+        return [*names, row.note, "", "", ""]
     return [
         *names,
         f"{row.milliseconds:.3g}",
+        f"{row.error_percent:.4f}",
         f"{row.peak_error_percent:+.4f}",
         f"{row.times_ours:,.3g}" if (row.times_ours or 0) < 100 else f"{row.times_ours:,.0f}",
     ]
@@ -180,14 +184,8 @@ def missing(peer: Peer, sweep: Sweep) -> str:
     return ""
 
 
-def exact_peak(sweep: Sweep) -> float:
-    """Current density of the reduction peak, mA/cm^2.
-
-    Randles and Sevcik for a Nernstian couple without Ru and Cdl, else the integral equation.
-    """
-    if sweep.k0_cm_s >= NERNSTIAN_CM_S and not (sweep.Ru_ohm or sweep.Cdl_F):
-        known = sweep.C_mM, sweep.D_cm2_s, sweep.scan_rate_V_s, sweep.temperature_K
-        return float(reversible_peak_current(*known))
+def exact(sweep: Sweep) -> Curve:
+    """The forward sweep by the integral equation: potential (V), current density (mA/cm^2)."""
     corners = [0.0, sweep.duration_s / 2]
     time_s = np.linspace(0.0, corners[1], 8 * sweep.samples)
     found = voltammogram(
@@ -205,7 +203,15 @@ def exact_peak(sweep: Sweep) -> float:
         Cdl_F=sweep.Cdl_F,
         temperature_K=sweep.temperature_K,
     )
-    return peak((sweep.potential(time_s), found.current_density_mA_cm2))
+    return sweep.potential(time_s), np.asarray(found.current_density_mA_cm2, float)
+
+
+def nrmse_percent(curve: Curve, truth: Curve) -> float:
+    """Error of the forward sweep against `truth`, an `exact` one."""
+    potential, current = (np.asarray(values, float) for values in curve)
+    forward = slice(0, int(potential.argmin()) + 1)
+    wanted = np.interp(-potential[forward], -truth[0], truth[1])
+    return float(nrmse(current[forward], wanted))
 
 
 def peak(curve: Curve) -> float:
@@ -238,29 +244,33 @@ def ours(sweep: Sweep, traces: int = 1) -> Callable[[], Curve]:
     return run
 
 
-def _measured_ours(sweep: Sweep, name: str, traces: int, exact: float) -> Row:
+def _measured_ours(sweep: Sweep, name: str, traces: int, truth: Curve) -> Row:
     run = ours(sweep, traces)
     run()  # compiles
-    row = _measured(Row(sweep.name, f"ecguard, {name}", _version("ecguard")), run, exact)
+    row = _measured(Row(sweep.name, f"ecguard, {name}", _version("ecguard")), run, truth)
     return replace(row, milliseconds=(row.milliseconds or 0.0) / traces)
 
 
-def _tried(row: Row, peer: Peer, sweep: Sweep, exact: float) -> Row:
+def _tried(row: Row, peer: Peer, sweep: Sweep, truth: Curve) -> Row:
     """A peer is not ours to mend: what it raises becomes the note."""
     try:
         with _silence():
             import_module(peer.name)
-            return _measured(row, partial(peer.simulate, sweep), exact)
+            return _measured(row, partial(peer.simulate, sweep), truth)
     except Exception as error:
         return replace(row, note=f"{type(error).__name__}: {error}")
 
 
-def _measured(row: Row, run: Callable[[], Curve], exact: float) -> Row:
+def _measured(row: Row, run: Callable[[], Curve], truth: Curve) -> Row:
     curve, seconds = _timed(run)
     if seconds < PATIENCE_S:
         seconds = median(_timed(run)[1] for _ in range(REPEATS))
-    error = 100.0 * (peak(curve) / exact - 1.0)
-    return replace(row, milliseconds=1e3 * seconds, peak_error_percent=error)
+    return replace(
+        row,
+        milliseconds=1e3 * seconds,
+        error_percent=nrmse_percent(curve, truth),
+        peak_error_percent=100.0 * (peak(curve) / peak(truth) - 1.0),
+    )
 
 
 def _timed(run: Callable[[], Curve]) -> tuple[Curve, float]:

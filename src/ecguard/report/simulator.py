@@ -228,8 +228,8 @@ def peer_claims(chapter: Chapter, rows: Sequence[Row]) -> tuple[Claim, ...]:
     if not ran:
         return ()
     fastest = min(ran, key=lambda row: row.times_ours or 0.0)
-    theirs = abs(fastest.peak_error_percent or 0.0)
-    ours = abs(batch[fastest.sweep].peak_error_percent or 0.0)
+    theirs = fastest.error_percent or 0.0
+    ours = batch[fastest.sweep].error_percent or 0.0
     words = f"of the fastest installed peer, {fastest.simulator}, over ours ({fastest.sweep} sweep)"
     return (
         chapter.claim(
@@ -241,7 +241,7 @@ def peer_claims(chapter: Chapter, rows: Sequence[Row]) -> tuple[Claim, ...]:
         ),
         chapter.claim(
             "peer-error",
-            f"Peak error {words}.",
+            f"Error (NRMSE) {words}.",
             theirs / ours if ours else None,
             bound={"op": ">=", "value": PEER_ERROR_GOAL},
             n=len(ran),
