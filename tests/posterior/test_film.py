@@ -44,6 +44,14 @@ def test_scores_are_normal_quantiles() -> None:
     np.testing.assert_allclose(found, LOW + share * (HIGH - LOW), rtol=1e-5)
 
 
+def test_ends_of_the_ranges_have_finite_scores() -> None:
+    ends = jnp.asarray([LOW, HIGH, LOW - 9.0, HIGH + 9.0], jnp.float32)
+    scores = np.asarray(film.to_scores(ends))
+    assert np.isfinite(scores).all()
+    assert (scores[[0, 2]] < -4).all()
+    assert (scores[[1, 3]] > 4).all()
+
+
 def test_values_become_fouling() -> None:
     values = np.array([[0.1, np.log(300.0), np.log(500.0)], [0.9, np.log(9000.0), np.log(7000.0)]])
     found, usual = film.to_fouling(jnp.asarray(values, jnp.float32)), Fouling()

@@ -52,7 +52,7 @@ def of_fouling(fouling: Fouling) -> Array:
         [
             jnp.asarray(fouling.initial_theta),
             jnp.log(jnp.asarray(fouling.k_ads)),
-            jnp.log(jnp.maximum(jnp.asarray(fouling.Rfilm_theta_max_ohm), 1e-30)),
+            jnp.log(jnp.asarray(fouling.Rfilm_theta_max_ohm)),
         ],
         axis=-1,
     )
