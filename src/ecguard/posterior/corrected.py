@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.custom_batching import custom_vmap
 from jax.scipy.stats import norm
 from numpy.typing import NDArray
 
@@ -75,12 +74,26 @@ class FromAmortised(Path):
         return jnp.stack([self.draw(key, n) for key in keys])
 
     def weigh(self, scores: Array) -> Particle:
-        coordinates, density = _transport(self.network, self.summary, scores)
+        found = transport(self.network, self.summary[None], scores[None, None])
+        return self._particle(
+            self.likelihood, scores, found.coordinates[0, 0], found.log_density[0, 0]
+        )
+
+    def weigh_many(self, scores: Array) -> Particle:
+        # places of a case are rows of the network's products, which `jax.vmap` would not make them
+        found = transport(self.network, self.summary, scores)
+        each = jax.vmap(self._particle, in_axes=(None, 0, 0, 0))
+        every = jax.vmap(each, in_axes=(self.likelihood.axes, 0, 0, 0))
+        return every(self.likelihood, scores, *found)
+
+    def _particle(
+        self, likelihood: Likelihood, scores: Array, coordinates: Array, density: Array
+    ) -> Particle:
         electrode = co.to_electrode(coordinates)
         unknowns = join(electrode)
         prior = log_prior(unknowns, self.n_couples) + co.log_volume(electrode)
         base = jnp.sum(norm.logpdf(scores))
-        return Particle(scores, base, self.likelihood(unknowns) + prior - density)
+        return Particle(scores, base, likelihood(unknowns) + prior - density)
 
     def unknowns(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
         """Of scores of n traces [n, k, d]; one by one, so that n needs no compilation."""
@@ -93,26 +106,6 @@ class FromAmortised(Path):
     @property
     def axes(self) -> Any:
         return FromAmortised(None, 0, self.likelihood.axes, self.n_couples)  # type: ignore[arg-type]
-
-
-@custom_vmap
-def _transport(network: Network, summary: Array, scores: Array) -> tuple[Array, Array]:
-    """Coordinates [d] and their ln density; particles of a case are rows of its products."""
-    found = transport(network, summary[None], scores[None, None])
-    return found.coordinates[0, 0], found.log_density[0, 0]
-
-
-@_transport.def_vmap
-def _(size: int, batched: list[Any], *arguments: Any) -> tuple[Any, tuple[bool, bool]]:
-    network, summary, scores = arguments
-    if any(jax.tree.leaves(batched[0])):
-        raise NotImplementedError("one network for all")
-    rows = scores if batched[2] else jnp.broadcast_to(scores, (size, *scores.shape))
-    if batched[1]:
-        found = transport(network, summary, rows[:, None])
-        return (found.coordinates[:, 0], found.log_density[:, 0]), (True, True)
-    found = transport(network, summary[None], rows[None])
-    return (found.coordinates[0], found.log_density[0]), (True, True)
 
 
 def from_amortised(

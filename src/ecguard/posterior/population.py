@@ -19,7 +19,7 @@ from scipy.special import logsumexp
 
 from ecguard.errors import InputError
 from ecguard.posterior.student_mixture import StudentMixture, fit_mixture, systematic
-from ecguard.posterior.tempered import LOWEST, Particle, Path, over_blocks, take, weigh
+from ecguard.posterior.tempered import LOWEST, Particle, Path, finite, over_blocks, take
 
 _FITTED_FOR_EACH = 25  # effective draws a dimension; weights are tempered until a fit has as many
 
@@ -221,7 +221,4 @@ def _tempered(log_weight: Floats, least: float) -> Floats:
 
 @eqx.filter_jit
 def _weigh(path: Path, places: Array) -> Particle:
-    def one(path: Path, places: Array) -> Particle:
-        return jax.vmap(lambda place: weigh(path, place))(places)
-
-    return jax.vmap(one, in_axes=(path.axes, 0))(path, places)
+    return finite(path.weigh_many(places))

@@ -117,6 +117,14 @@ class Path(eqx.Module):
     def weigh(self, scores: Array) -> Particle:
         """What scores [d] weigh."""
 
+    def weigh_many(self, scores: Array) -> Particle:
+        """What scores [cases, n, d] of several cases weigh."""
+
+        def one(path: Path, places: Array) -> Particle:
+            return jax.vmap(path.weigh)(places)
+
+        return jax.vmap(one, in_axes=(self.axes, 0))(self, scores)
+
     @property
     @abc.abstractmethod
     def axes(self) -> Any:
@@ -241,7 +249,7 @@ def _draw(path: Path, keys: Array, n: int) -> Array:
 def _start(path: Path, keys: Array, settings: TemperedSettings) -> tempered.TemperedSMCState:
     def one(path: Path, key: Array) -> tempered.TemperedSMCState:
         scores = path.draw(key, settings.n_particles)
-        return tempered.init(jax.vmap(lambda place: weigh(path, place))(scores))
+        return tempered.init(finite(jax.vmap(path.weigh)(scores)))
 
     state = jax.vmap(one, in_axes=(path.axes, 0))(path, keys)
     return state._replace(tempering_param=jnp.zeros(len(keys)))
@@ -271,7 +279,8 @@ def _advance(
             first, second = crowd[jax.random.randint(key_pair, (2,), 0, n)]
             size = jax.random.choice(key_size, sizes, p=shares)
             jitter = _JITTER * jax.random.normal(key_jitter, first.shape)
-            return weigh(path, particle.scores + size * (first - second) + jitter)
+            place = particle.scores + size * (first - second) + jitter
+            return finite(path.weigh(place))
 
         def move(key: Array, state: random_walk.RWState, log_density: Any) -> Any:
             return random_walk.build_rmh()(key, state, log_density, propose)
@@ -292,11 +301,10 @@ def _advance(
     return jax.vmap(one, in_axes=(path.axes, 0, 0))(path, own, state)
 
 
-def weigh(path: Path, scores: Array) -> Particle:
-    """What scores [d] weigh; a gain that is not finite becomes a very low one."""
-    particle = path.weigh(scores)
-    finite = jnp.isfinite(particle.gain)
-    return particle._replace(gain=jnp.where(finite, particle.gain, LOWEST))
+def finite(particle: Particle) -> Particle:
+    """The same, with a very low gain where it has none that is finite."""
+    gain = jnp.where(jnp.isfinite(particle.gain), particle.gain, LOWEST)
+    return particle._replace(gain=gain)
 
 
 def _next_rung(state: tempered.TemperedSMCState, share: float) -> Array:
