@@ -151,6 +151,19 @@ def test_quantiles_rise_with_the_score_and_stay_inside_however_far() -> None:
     assert (np.diff(found, axis=0) > -room).all()
 
 
+def test_quantiles_are_found_in_the_steps_that_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrow components far apart, where Newton's steps leave the bracket."""
+    rng = np.random.default_rng(4)
+    logits, location, log_scale = rng.normal(size=(3, 4000, 8)).astype(np.float32)
+    mixture = Mixture(*map(jnp.asarray, (logits, 0.5 * location, log_scale - 5.0)))
+    ends, scores = Interval(-jnp.ones(4000), jnp.ones(4000)), jnp.asarray(rng.normal(size=4000))
+    found = mx.quantile(mixture, ends, scores)
+    monkeypatch.setattr(mx, "_STEPS", 60)
+    off = np.abs(np.asarray(found - mx.quantile(mixture, ends, scores)))
+    assert np.quantile(off, 0.98) < 1e-5
+    assert off.max() < 0.01
+
+
 def test_quantiles_of_one_wide_component_are_those_of_the_logistic() -> None:
     """Without a cut in reach."""
     mixture = Mixture(jnp.zeros((1, 1)), jnp.full((1, 1), 0.2), jnp.log(jnp.full((1, 1), 0.01)))

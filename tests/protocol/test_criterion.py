@@ -1,5 +1,7 @@
 """What a protocol is worth: nothing is left of clean electrodes, more samples tell more."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,16 @@ def test_a_refit_is_told_less_than_of_a_clean_electrode(cases: CaseSet, protocol
     assert fouled.shape == (N,)
     assert (fouled > 5).all()
     assert (fouled < clean).all()
+
+
+def test_cleaning_tells_a_refit_more_than_a_repetition(
+    cases: CaseSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def repeated(own: Protocol) -> Protocol:
+        last = replace(own.steps[-1], rest_s=60.0)
+        return Protocol(own.name, own.title, (*own.steps, last))
+
+    cleaned = refit(CANDIDATES["pulse"], cases).information
+    monkeypatch.setattr(Protocol, "cleaned", repeated)
+    found = refit(CANDIDATES["pulse"], cases).information
+    assert cleaned.mean() > found.mean() + 0.3

@@ -113,8 +113,10 @@ def test_points_are_numbered_in_each_panel_and_named_once():
     assert [axes.get_ylabel() for axes in figure.axes] == ["power", "y"]
 
 
-def test_points_close_together_share_a_number():
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_points_close_together_share_a_number(scale):
     near = {"a": (1.0, 2.0), "b": (50.0, 1.0), "c": (1.01, 2.0), "d": (1.0, 2.5)}
+    near = {name: (scale * x, scale * y) for name, (x, y) in near.items()}
     figure = figures.points_figure([near], ["x"], ["y"])
     assert [text.get_text() for text in figure.axes[0].texts] == ["1, 3", "2", "4"]
 
