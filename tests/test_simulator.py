@@ -187,6 +187,12 @@ def test_microseconds_after_an_hour_are_those_of_an_electrode_at_rest() -> None:
     np.testing.assert_allclose(got, expected, rtol=2e-4)
 
 
+def test_steps_too_short_for_their_duration_are_refused() -> None:
+    time = np.array([0.0, 1e-7, 1e4, 2e4])
+    with pytest.raises(InputError, match="shortest steps"):
+        simulate(Waveform(time, np.zeros(4)), couple(), IDEAL)
+
+
 def test_a_large_batch_goes_in_blocks_to_the_same_traces(monkeypatch: pytest.MonkeyPatch) -> None:
     n = 21
     waveform, cell, fouling = stack(n, cyclic(0.4, -0.4, 0.1, 101), Cell(), Fouling())

@@ -26,7 +26,7 @@ class ExponentialSum(NamedTuple):
     rate: NDArray[np.float64]
     weight: NDArray[np.float64]
 
-    def relative_error(self, span: int) -> float:
+    def relative_error(self, span: float) -> float:
         """Largest relative error against 1/sqrt(pi t) for t in [1, span]."""
         time = np.geomspace(1.0, span, 4_000)
         value = np.exp(-np.outer(time, self.rate)) @ self.weight
@@ -34,7 +34,7 @@ class ExponentialSum(NamedTuple):
 
 
 @cache
-def exponential_sum(span: int) -> ExponentialSum:
+def exponential_sum(span: float) -> ExponentialSum:
     """The shortest fitted sum whose relative error on [1, span] stays below `TOLERANCE`.
 
     Args:
@@ -44,7 +44,7 @@ def exponential_sum(span: int) -> ExponentialSum:
         Rates, in units of one over the shortest time, and weights, each [terms].
 
     Raises:
-        ValueError: no sum of up to 40 terms reaches the tolerance (span above about 1e9).
+        ValueError: no sum of up to 40 terms reaches the tolerance (span above about 1e11).
     """
     for terms in _TERMS:
         fitted = fitted_sum(span, terms)
@@ -53,7 +53,7 @@ def exponential_sum(span: int) -> ExponentialSum:
     raise ValueError(f"no exponential sum reaches {TOLERANCE} on a span of {span}")
 
 
-def fitted_sum(span: int, terms: int) -> ExponentialSum:
+def fitted_sum(span: float, terms: int) -> ExponentialSum:
     """The sum of so many exponentials, whatever its error.
 
     Rates are log-spaced from 0.3/span to 8; weights follow by least squares of the relative error.

@@ -178,15 +178,20 @@ def test_draws_have_the_mean_and_the_covariance_of_the_peak(d: int) -> None:
         np.testing.assert_allclose(np.diag(found), np.diag(covariance[case]), rtol=0.12)
 
 
-def test_a_steep_peak_is_drawn_from_as_well() -> None:
-    """Rounding of a steep direction may hide the 1 that the prior adds in a flat one."""
+def test_a_steep_direction_leaves_flat_ones_the_precision_of_the_prior() -> None:
+    """Its rounding may make information negative there, and no draw possible."""
     turn = np.linalg.qr(np.random.default_rng(2).normal(size=(D, D)))[0]
-    values = np.array([-0.65, 1.0, *np.geomspace(1.0, 4e7, D - 2)])
-    precision = (turn * values) @ turn.T
-    peak = Laplace(np.zeros((1, D)), precision[None], np.zeros(1), np.zeros(1))
+    values = np.array([-1.65, 0.0, *np.geomspace(1.0, 4e7, D - 2)])
+    information = ((turn * values) @ turn.T)[None]
+    with pytest.raises(np.linalg.LinAlgError):
+        np.linalg.cholesky(np.linalg.inv(information + np.eye(D)))
+    precision = laplace.with_prior(information)
+    wanted = 1.0 + np.maximum(values, 0.0)
+    np.testing.assert_allclose(np.diag(turn.T @ precision[0] @ turn), wanted, rtol=1e-6)
+    np.testing.assert_allclose(precision, precision.mT, rtol=1e-12)
+    peak = Laplace(np.zeros((1, D)), precision, np.zeros(1), np.zeros(1))
     found = scores_of_draws(peak.draw(4000, seed=3))[0] @ turn
-    wanted = 1 / np.sqrt(np.maximum(values, 1.0))
-    np.testing.assert_allclose(found.std(axis=0), wanted, rtol=0.1, atol=2e-2)
+    np.testing.assert_allclose(found.std(axis=0), wanted**-0.5, rtol=0.1, atol=2e-2)
 
 
 def test_means_of_draws_are_those_of_scores_pushed_forward() -> None:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import kstest, norm
+from scipy.stats import kstest, logistic, norm
 
 from ecguard.posterior.amortised import mixture as mx
 from ecguard.posterior.amortised.mixture import Mixture
@@ -162,6 +162,32 @@ def test_quantiles_are_found_in_the_steps_that_are_taken(monkeypatch: pytest.Mon
     off = np.abs(np.asarray(found - mx.quantile(mixture, ends, scores)))
     assert np.quantile(off, 0.98) < 1e-5
     assert off.max() < 0.01
+
+
+def test_far_quantiles_of_a_component_beyond_an_end_are_those_of_its_tail() -> None:
+    """Against bisection in double precision, on either side and at both ends of the scores."""
+    scale = np.exp(-4.8)
+    for location, low, high in ((1.2, -1.0, 1.0), (-1.2, -1.0, 1.0), (0.1, -1.0, 1.0)):
+        own = Mixture(*(jnp.full((1, 1), v) for v in (0.0, location, np.log(scale))))
+        ends = np.array([low, high])
+        for score in (-6.5, -5.5, -4.0, 0.3, 4.0, 5.5, 6.5):
+            found = quantile(own, Interval(*map(jnp.atleast_1d, ends)), jnp.full(1, score))
+            first, last = ends
+            for _ in range(60):
+                middle = (first + last) / 2
+                below, above = (
+                    logistic.logcdf(b, location, scale)
+                    + np.log(
+                        -np.expm1(
+                            logistic.logcdf(a, location, scale)
+                            - logistic.logcdf(b, location, scale)
+                        )
+                    )
+                    for a, b in ((low, middle), (middle, high))
+                )
+                over = below - above > norm.logcdf(score) - norm.logsf(score)
+                first, last = (first, middle) if over else (middle, last)
+            assert float(found[0]) == pytest.approx(first, abs=1e-4), (location, score)
 
 
 def test_quantiles_of_one_wide_component_are_those_of_the_logistic() -> None:

@@ -88,9 +88,7 @@ class Laplace(NamedTuple):
         """
         half = np.random.default_rng(seed).standard_normal((-(-n // 2), self.scores.shape[1]))
         normal = np.concatenate([half, -half])[:n]
-        values, vectors = np.linalg.eigh(self.precision)
-        # the prior adds 1 in every direction, which rounding of a steep one may hide
-        root = vectors / np.sqrt(np.maximum(values, 1.0))[:, None, :]
+        root = np.linalg.cholesky(np.linalg.inv(self.precision))
         places = self.scores[:, None] + np.einsum("nij,kj->nki", root, normal)
         return np.asarray(_unknowns(jnp.asarray(places, jnp.float32)), np.float64)
 
@@ -189,10 +187,17 @@ class _Climb:
         return step, -np.einsum("ni,ni->n", slope, step) - 0.5 * curved
 
     def found(self) -> Laplace:
-        d = self.scores.shape[1]
-        return Laplace(
-            self.scores, self.local.information + np.eye(d), self.local.chi_square, self.loss
-        )
+        precision = with_prior(self.local.information)
+        return Laplace(self.scores, precision, self.local.chi_square, self.loss)
+
+
+def with_prior(information: Floats) -> Floats:
+    """Precision [n, d, d]: the prior adds 1 to information in every direction of the scores.
+
+    Steep directions are rounded in single precision, which may leave flat ones less than the 1.
+    """
+    values, vectors = np.linalg.eigh(information)
+    return np.asarray((vectors * (1.0 + np.maximum(values, 0.0))[:, None, :]) @ vectors.mT)
 
 
 def curvature(likelihood: JointLikelihood, scores: NDArray[np.floating]) -> Floats:

@@ -20,7 +20,7 @@ from ecguard.case_sets import CaseSet
 from ecguard.posterior import film
 from ecguard.posterior.fouled import scores_of
 from ecguard.posterior.joint import JointLikelihood
-from ecguard.posterior.laplace import curvature, find_peak
+from ecguard.posterior.laplace import curvature, find_peak, with_prior
 from ecguard.posterior.likelihood import Observation
 from ecguard.posterior.unknowns import n_unknowns
 from ecguard.protocol.protocol import Protocol, currents, observe
@@ -109,7 +109,7 @@ def refit(protocol: Protocol, cases: CaseSet, severity: float = 1.0) -> Refit:
 
 def _told(slopes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Information about the couple [n] of slopes [n, d, d] and the prior."""
-    spread = np.linalg.inv(np.eye(slopes.shape[-1]) + slopes)[:, _COUPLE, _COUPLE]
+    spread = np.linalg.inv(with_prior(slopes))[:, _COUPLE, _COUPLE]
     return np.asarray(-0.5 * np.linalg.slogdet(spread)[1])
 
 

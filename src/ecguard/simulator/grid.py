@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from ecguard.errors import InputError
 
 _JUMP_V = 1e-3
+_WIDEST = 2.0**36  # of the spans that a sum of exponentials holds
 
 
 class TimeGrid(eqx.Module):
@@ -35,7 +36,8 @@ def time_grid(t_s: ArrayLike) -> TimeGrid:
     """Grid of times [B, L]; differences are taken in float64 where the times are known.
 
     Raises:
-        InputError: a time is not finite, or does not exceed the one before.
+        InputError: a time is not finite, or does not exceed the one before, or the duration is too
+            long for the shortest step.
     """
     if isinstance(t_s, jax.core.Tracer):
         duration = t_s[:, -1] - t_s[:, 0]
@@ -60,6 +62,13 @@ def time_grid(t_s: ArrayLike) -> TimeGrid:
         return TimeGrid(duration, even, _power_of_two(step.shape[1]), True)
     step = (step / duration[:, None]).T
     span = _power_of_two(1 / step.min())
+    if span > _WIDEST:
+        raise InputError(
+            "Waveform.t_s",
+            float(1 / step.min()),
+            f"a duration of at most {_WIDEST:.3g} of its shortest steps",
+            "take longer first steps, or simulate the parts one by one",
+        )
     if np.all(np.abs(step - step[:, :1]) <= 2 * slack / duration):
         step = step[:, :1]
     return TimeGrid(duration, step, span, False)

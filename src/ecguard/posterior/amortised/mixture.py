@@ -15,7 +15,7 @@ from jax.scipy.stats import norm
 
 from ecguard.posterior.coordinates import Interval
 
-_STEPS = 12  # of a quantile; most need four, and more where components lie apart
+_STEPS = 16  # of a quantile; most need four, and more where components lie apart
 
 
 class Mixture(NamedTuple):
@@ -90,9 +90,13 @@ def _quantiles(mixture: Mixture, interval: Interval, score: Array) -> Array:
     # What lies beyond the value, over all below `last`; then the way back from `last`: far in a
     # tail the distribution function itself underflows.
     width = jnp.maximum(interval.high - interval.low, 0.0)[..., None] / scale  # may be inverted
-    beyond = ndtr(jnp.where(mirrored, score, -score)) * jax.nn.sigmoid(-first)
-    beyond = beyond * -jnp.expm1(-width)
-    back = scale * (jax.nn.softplus(last + jnp.log(beyond)) - jnp.log1p(-beyond))
+    score = jnp.where(mirrored, -score, score)
+    past = jax.nn.sigmoid(-first)
+    beyond = ndtr(-score) * past * _part(width)
+    # what lies within, by parts where little does
+    little = ndtr(score) + ndtr(-score) * (jax.nn.sigmoid(first) + past * jnp.exp(-width))
+    log_within = jnp.where(beyond < 0.5, jnp.log1p(-beyond), jnp.log(little))
+    back = scale * (jax.nn.softplus(last + jnp.log(beyond)) - log_within)
     ends = interval.low[..., None], interval.high[..., None]
     return jnp.clip(jnp.where(mirrored, ends[0] + back, ends[1] - back), *ends)
 
