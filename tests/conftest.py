@@ -1,7 +1,7 @@
 """Places that tests share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,19 @@ import pytest
 from ecguard.surrogate import Normalizers, Surrogate, SurrogateMeta, VelocityField
 
 ROOT = Path(__file__).resolve().parents[1]
+MANY_MAPS = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_programs() -> Iterator[None]:
+    """Forgets compiled programs before they take all the memory maps that a process may have.
+
+    Linux allows 65,530; the compiler ends the process where it gets no more.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if not maps.exists() or len(maps.read_bytes().splitlines()) > MANY_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
