@@ -328,6 +328,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     made = Fake()
     for name in ("run_trial", "worth", "refit", "tune"):
         monkeypatch.setattr(protocol_design, name, getattr(made, name))
+    monkeypatch.setattr(protocol_design, "_AT_ONCE", 1)  # in order
     # the cases are drawn already
     monkeypatch.setattr(protocol_design, "draw_all", lambda settings: whole())  # noqa: ARG005
     return made
@@ -400,10 +401,9 @@ def test_bench_rates_design_cases(fake: Fake, tmp_path: Path) -> None:
 def test_study_rates_chooses_and_tries(fake: Fake, tmp_path: Path) -> None:
     found = run_protocol_design(SETTINGS, None, tmp_path, "code")
     assert (found.designed, found.informative) == (DESIGNED, INFORMATIVE)
-    assert list(found.rated) == list(CANDIDATES)
-    assert sorted(name for name, _, _ in fake.rated) == sorted(CANDIDATES)
+    assert list(found.rated) == [name for name, _, _ in fake.rated] == list(CANDIDATES)
     assert list(found.tried) == ["default", INFORMATIVE, DESIGNED]
-    assert sorted(fake.refitted) == sorted((name, SETTINGS.n_rated) for name in (RIVAL, DESIGNED))
+    assert fake.refitted == [(name, SETTINGS.n_rated) for name in (RIVAL, DESIGNED)]
     assert {name: own.information.mean() for name, own in found.refits.items()} == REFITS
     assert [name for name, *_ in fake.trials] == [*found.tried, DESIGNED]
     assert {name: own.protocol.name for name, own in found.tried.items()} == {
@@ -414,10 +414,10 @@ def test_study_rates_chooses_and_tries(fake: Fake, tmp_path: Path) -> None:
     assert float(NO_RESISTANCE.film.initial_theta) == FULL
     np.testing.assert_array_equal(found.no_resistance.case, found.designed_trial.tested.case)
     np.testing.assert_array_equal(found.no_resistance.severity, np.repeat(LEVELS, N_CELL))
-    assert sorted(fake.tuned) == [
+    assert fake.tuned == [
         ("fast-scan", 2, (0.1, 0.35), 1.0),
-        ("pulse", 2, (0.1, 0.35), 2.0),
         ("tone-1000", 2, (0.1, 0.35), 2.0),
+        ("pulse", 2, (0.1, 0.35), 2.0),
     ]
     assert list(found.tuned) == list(TUNED)
     planted = design_of()

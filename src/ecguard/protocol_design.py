@@ -40,6 +40,7 @@ TUNED: dict[str, float] = {"fast-scan": 1.0, "tone-1000": 2.0, "pulse": 2.0}
 """Candidates whose last step is tuned, and the factor that its size may change by."""
 NO_RESISTANCE = Biofouling(film=Fouling(initial_theta=Biofouling.full, Rfilm_theta_max_ohm=0.0))
 
+_AT_ONCE = 2  # half of the time is compilation on one core
 _Found = TypeVar("_Found")
 
 
@@ -355,9 +356,9 @@ def run_protocol_design(
 def _side_by_side(
     job: Callable[[str], _Found], names: Iterable[str], unit: str
 ) -> dict[str, _Found]:
-    """What a job finds for each name, two at once: half of the time is compilation on one core."""
+    """What a job finds for each name, some at once."""
     every = list(names)
-    with ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
         found = tqdm(threads.map(job, every), total=len(every), unit=unit)
         return dict(zip(every, found, strict=True))
 

@@ -166,28 +166,25 @@ def test_quantiles_are_found_in_the_steps_that_are_taken(monkeypatch: pytest.Mon
 
 def test_far_quantiles_of_a_component_beyond_an_end_are_those_of_its_tail() -> None:
     """Against bisection in double precision, on either side and at both ends of the scores."""
-    scale = np.exp(-4.8)
-    for location, low, high in ((1.2, -1.0, 1.0), (-1.2, -1.0, 1.0), (0.1, -1.0, 1.0)):
-        own = Mixture(*(jnp.full((1, 1), v) for v in (0.0, location, np.log(scale))))
-        ends = np.array([low, high])
+
+    def log_mass(low: float, high: float, location: float) -> float:
+        first, last = logistic.logcdf([low, high], location, np.exp(-4.8))
+        return float(last + np.log(-np.expm1(first - last)))
+
+    def bisected(location: float, odds: float) -> float:
+        low, high = -1.0, 1.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            below, above = log_mass(-1.0, middle, location), log_mass(middle, 1.0, location)
+            low, high = (low, middle) if below - above > odds else (middle, high)
+        return low
+
+    for location in (1.2, -1.2, 0.1):
+        own = Mixture(*(jnp.full((1, 1), v) for v in (0.0, location, -4.8)))
         for score in (-6.5, -5.5, -4.0, 0.3, 4.0, 5.5, 6.5):
-            found = quantile(own, Interval(*map(jnp.atleast_1d, ends)), jnp.full(1, score))
-            first, last = ends
-            for _ in range(60):
-                middle = (first + last) / 2
-                below, above = (
-                    logistic.logcdf(b, location, scale)
-                    + np.log(
-                        -np.expm1(
-                            logistic.logcdf(a, location, scale)
-                            - logistic.logcdf(b, location, scale)
-                        )
-                    )
-                    for a, b in ((low, middle), (middle, high))
-                )
-                over = below - above > norm.logcdf(score) - norm.logsf(score)
-                first, last = (first, middle) if over else (middle, last)
-            assert float(found[0]) == pytest.approx(first, abs=1e-4), (location, score)
+            found = quantile(own, Interval(-jnp.ones(1), jnp.ones(1)), jnp.full(1, score))
+            wanted = bisected(location, norm.logcdf(score) - norm.logsf(score))
+            assert float(found[0]) == pytest.approx(wanted, abs=1e-4), (location, score)
 
 
 def test_quantiles_of_one_wide_component_are_those_of_the_logistic() -> None:

@@ -75,9 +75,7 @@ class FromAmortised(Path):
 
     def weigh(self, scores: Array) -> Particle:
         found = transport(self.network, self.summary[None], scores[None, None])
-        return self._particle(
-            self.likelihood, scores, found.coordinates[0, 0], found.log_density[0, 0]
-        )
+        return self._particle(self.likelihood, scores, *(leaf[0, 0] for leaf in found))
 
     def weigh_many(self, scores: Array) -> Particle:
         # places of a case are rows of the network's products, which `jax.vmap` would not make them

@@ -61,11 +61,12 @@ def time_grid(t_s: ArrayLike) -> TimeGrid:
         even = np.full((step.shape[1], 1), 1 / step.shape[1])
         return TimeGrid(duration, even, _power_of_two(step.shape[1]), True)
     step = (step / duration[:, None]).T
-    span = _power_of_two(1 / step.min())
+    ratio = float(1 / step.min())
+    span = _power_of_two(ratio)
     if span > _WIDEST:
         raise InputError(
             "Waveform.t_s",
-            float(1 / step.min()),
+            ratio,
             f"a duration of at most {_WIDEST:.3g} of its shortest steps",
             "take longer first steps, or simulate the parts one by one",
         )
