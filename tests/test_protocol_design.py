@@ -499,7 +499,7 @@ def small() -> Iterator[None]:
         patch.setattr(protocol_design, "TUNED", {"pulse": 2.0})
         patch.setattr(escalation, "OTHER_COEFFICIENTS", (1.4,))
         patch.setattr(fouled, "FIRST_COVERAGES", (0.05, 0.5))
-        patch.setattr(laplace, "_BLOCKS", (BLOCK,))
+        patch.setattr(laplace, "BLOCK", BLOCK)
         patch.setattr(trials, "BLOCK", BLOCK)
         yield
 

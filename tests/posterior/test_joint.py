@@ -7,14 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.integrate import solve_ivp
 
 from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
 from ecguard.errors import InputError
 from ecguard.fouling import Fouling
 from ecguard.posterior import film
-from ecguard.posterior.joint import JointLikelihood, Rest, joined, rested
+from ecguard.posterior.fouled import scores_of
+from ecguard.posterior.joint import JointLikelihood, Rest, rested
+from ecguard.posterior.laplace import log_likelihoods, unknowns_of
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
+from ecguard.posterior.unknowns import n_unknowns
 from ecguard.protocol import Averaging, Own, Protocol, Scan, currents, observe
 
 N, NOISE_STD = 4, 0.05
@@ -31,9 +35,16 @@ FILMS = np.array(
     ]
 )
 
-expected = eqx.filter_jit(jax.vmap(lambda likelihood, unknowns: likelihood.expected(unknowns)[0]))
-expected_of_all = eqx.filter_jit(lambda likelihood, unknowns: likelihood.expected_of_all(unknowns))
-log_likelihood = eqx.filter_jit(jax.vmap(lambda likelihood, unknowns: likelihood(unknowns)))
+
+def log_likelihood(likelihood: JointLikelihood, unknowns: Any) -> np.ndarray:
+    """By hand, from the currents [n]."""
+    found = np.zeros(len(likelihood))
+    for step, mean in zip(likelihood.steps, likelihood.currents(unknowns), strict=True):
+        seen = step.observation
+        std = np.asarray(seen.noise_std)[:, None]
+        terms = stats.norm.logpdf(np.asarray(seen.current), np.asarray(mean), std)
+        found += np.where(np.asarray(seen.observed), terms, 0.0).sum(axis=1)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -51,25 +62,24 @@ def setting(request: Any, electrodes: CaseSet) -> tuple[Any, ...]:
         fouling = jax.tree.map(np.asarray, film.to_fouling(jnp.asarray(FILMS)))
     noiseless = currents(PROTOCOL, electrodes, fouling)
     steps = observe(PROTOCOL, electrodes, noiseless)
-    likelihood = JointLikelihood.of(steps, PROTOCOL.rests, fouled=request.param)
+    likelihood = JointLikelihood.of(steps, PROTOCOL.rests)
     return steps, noiseless, likelihood, jnp.asarray(unknowns, jnp.float32)
 
 
 def test_the_truth_gives_the_currents_of_the_protocol(setting: tuple[Any, ...]) -> None:
     steps, noiseless, likelihood, truth = setting
-    found = np.asarray(expected(likelihood, truth))
-    seen = np.asarray(likelihood.observation.observed)
-    error = np.where(seen, found - np.concatenate(noiseless, axis=1), 0.0)
-    first = steps[0].current.shape[1]
-    for own in (error[:, :first], error[:, first:]):
-        assert np.abs(own).max() < 2 * NOISE_STD
+    found = likelihood.currents(truth)
+    assert len(found) == len(steps) == len(noiseless)
+    for step, mean, wanted in zip(steps, found, noiseless, strict=True):
+        error = np.where(step.observed, np.asarray(mean) - wanted, 0.0)
+        assert np.abs(error).max() < 2 * NOISE_STD
 
 
-def test_all_at_once_is_one_by_one(setting: tuple[Any, ...]) -> None:
-    _, _, likelihood, truth = setting
-    np.testing.assert_allclose(
-        expected_of_all(likelihood, truth), expected(likelihood, truth), atol=1e-3 * NOISE_STD
-    )
+def test_samples_are_counted(setting: tuple[Any, ...]) -> None:
+    steps, _, likelihood, _ = setting
+    assert len(likelihood) == N
+    wanted = [sum(int(step.observed[row].sum()) for step in steps) for row in range(N)]
+    np.testing.assert_array_equal(likelihood.n_observed, wanted)
 
 
 def test_a_wrong_parameter_is_less_likely(setting: tuple[Any, ...]) -> None:
@@ -77,32 +87,35 @@ def test_a_wrong_parameter_is_less_likely(setting: tuple[Any, ...]) -> None:
     right = np.asarray(log_likelihood(likelihood, truth))
     assert np.isfinite(right).all()
     moves = [(2, 0.3), (4, 0.05)]  # C_ox, mM, and E0, V
-    if likelihood.schedule.fouled:
+    if truth.shape[1] > n_unknowns(1):
         moves.append((9, -0.1))  # coverage
     for place, change in moves:
         wrong = np.asarray(log_likelihood(likelihood, truth.at[:, place].add(change)))
         assert (wrong < right - 1).all()
 
 
+def test_likelihoods_of_places_are_those_by_hand(setting: tuple[Any, ...]) -> None:
+    _, _, likelihood, truth = setting
+    films = film.to_scores(truth[:, n_unknowns(1) :]) if truth.shape[1] > n_unknowns(1) else None
+    usual = scores_of(np.asarray(truth[:, : n_unknowns(1)]))
+    usual = usual if films is None else np.column_stack([usual, films])
+    places = usual[:, None] + np.linspace(0.0, 0.1, 3)[:, None]
+    wanted = [
+        log_likelihood(likelihood, unknowns_of(jnp.asarray(places[:, k], jnp.float32)))
+        for k in range(places.shape[1])
+    ]
+    found = log_likelihoods(likelihood, places)
+    np.testing.assert_allclose(found, np.stack(wanted, axis=1), rtol=1e-4)
+
+
 def test_steps_of_a_clean_electrode_are_independent(electrodes: CaseSet) -> None:
     steps = observe(PROTOCOL, electrodes, currents(PROTOCOL, electrodes, None))
-    truth = jnp.asarray(electrodes.group.unknowns)
-    together = log_likelihood(JointLikelihood.of(steps, PROTOCOL.rests, fouled=False), truth)
-    alone = [log_likelihood(SimulatorLikelihood.of(step), truth) for step in steps]
+    scores = scores_of(electrodes.group.unknowns)[:, None]
+    together = log_likelihoods(JointLikelihood.of(steps, PROTOCOL.rests), scores)[:, 0]
+    truth = unknowns_of(jnp.asarray(scores[:, 0], jnp.float32))
+    single = eqx.filter_jit(jax.vmap(lambda likelihood, unknowns: likelihood(unknowns)))
+    alone = [single(SimulatorLikelihood.of(step), truth) for step in steps]
     np.testing.assert_allclose(together, np.sum(alone, axis=0), rtol=1e-4)
-
-
-def test_joined_samples_follow_each_other(electrodes: CaseSet) -> None:
-    waveforms = PROTOCOL.waveforms(electrodes.experiment.waveform)
-    steps = observe(PROTOCOL, electrodes, [np.zeros(w.t_s.shape, np.float32) for w in waveforms])
-    whole = joined(steps)
-    length = sum(step.current.shape[1] for step in steps)
-    for name in ("time_s", "E_V", "current", "observed"):
-        assert getattr(whole, name).shape == (N, length)
-    assert np.diff(whole.time_s).min() > 0
-    np.testing.assert_array_equal(whole.E_V[:, -1], steps[1].E_V[:, -1])
-    expected = np.repeat(np.asarray(steps[0].noise_std)[:, None], whole.current.shape[1], axis=1)
-    np.testing.assert_array_equal(whole.noise_std, expected)
 
 
 def test_different_sampling_is_refused(electrodes: CaseSet) -> None:
@@ -111,7 +124,7 @@ def test_different_sampling_is_refused(electrodes: CaseSet) -> None:
     bent[1] = bent[1] ** 1.01
     steps: list[Observation] = [seen, seen._replace(time_s=bent)]
     with pytest.raises(InputError) as raised:
-        JointLikelihood.of(steps, (Rest(), Rest()), fouled=False)
+        JointLikelihood.of(steps, (Rest(), Rest()))
     assert raised.value.name == "time_s"
 
 

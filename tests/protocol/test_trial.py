@@ -47,7 +47,7 @@ def run(cases: CaseSet, amortised: Amortised) -> Iterator[Run]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trial, "BLOCK", 8)
-        patch.setattr(laplace, "_BLOCKS", (8,))
+        patch.setattr(laplace, "BLOCK", 8)
         yield one
 
 

@@ -23,7 +23,7 @@ PLACES = {"start": (0.0, 0.0), "elsewhere": (0.5, -0.3)}
 def cases() -> Iterator[CaseSet]:
     """Few electrodes, in batches of as many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(laplace, "_BLOCKS", (N,))
+        patch.setattr(laplace, "BLOCK", N)
         yield draw_case_sets(CaseSetSettings(n_design=N, n_calibration=2, n_test=2))["design"]
 
 

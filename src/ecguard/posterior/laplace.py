@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ecguard.errors import InputError
 from ecguard.posterior import coordinates as co
 from ecguard.posterior import film
-from ecguard.posterior.joint import JointLikelihood
+from ecguard.posterior.joint import JointLikelihood, Rest, current_of
+from ecguard.posterior.likelihood import SimulatorLikelihood
 from ecguard.posterior.tempered import in_blocks, take
 from ecguard.posterior.unknowns import join, n_unknowns
 
@@ -27,7 +28,8 @@ Floats = NDArray[np.float64]
 
 _LEAST_DAMPING, _MOST_DAMPING = 1e-6, 1e8
 _THREADS = 2
-_BLOCKS = (64, 192)  # cases that climb together; few sizes, as each is compiled
+BLOCK = 64
+"""Cases that climb together, filling whole vectors: more of them cost as much each."""
 
 
 @dataclass(frozen=True)
@@ -116,22 +118,21 @@ def find_peak(
     """Climb to the peaks of n posteriors from `start` [n, d], in scores.
 
     Levenberg and Marquardt (Marquardt 1963, J. SIAM 11, 431), each case with its own damping. Cases
-    climb in batches of few sizes, two at once; one that is done makes room for the next.
+    climb in batches of one size, two at once; one that is done makes room for the next.
     """
     climb = _Climb(
         jax.tree.map(np.asarray, likelihood),
         np.asarray(start, np.float64),
         settings or LaplaceSettings(),
     )
-    size = _block(len(start))
 
     def run(waiting: NDArray[np.intp]) -> None:
         while len(waiting):
-            climb.advance(waiting[:size])
+            climb.advance(waiting[:BLOCK])
             waiting = waiting[climb.busy[waiting]]
 
     every = np.arange(len(start))
-    parts = [every[k::_THREADS] for k in range(_THREADS)] if len(start) > size else [every]
+    parts = [every[k::_THREADS] for k in range(_THREADS)] if len(start) > BLOCK else [every]
     with ThreadPoolExecutor(_THREADS) as threads:
         list(threads.map(run, parts))
     return climb.found()
@@ -208,18 +209,23 @@ def curvature(likelihood: JointLikelihood, scores: NDArray[np.floating]) -> Floa
     def some(rows: NDArray[np.intp]) -> Floats:
         return np.asarray(_at(held, rows, places[rows]).information)
 
-    return np.asarray(in_blocks(some, len(places), _block(len(places))))
+    return np.asarray(in_blocks(some, len(places), BLOCK))
 
 
 def log_likelihoods(likelihood: JointLikelihood, scores: NDArray[np.floating]) -> Floats:
     """ln likelihood [n, k] of k places of each case [n, k, d]."""
     held = jax.tree.map(np.asarray, likelihood)
-    places = np.asarray(scores, np.float32)
+    places = np.asarray(scores)
 
-    def some(rows: NDArray[np.intp]) -> Array:
-        return _log_likelihoods(take(held, rows), places[rows])
+    def some(rows: NDArray[np.intp]) -> Floats:
+        own, found, theta = take(held, rows), [], None
+        here = jnp.asarray(places[rows], jnp.float32)
+        for step, rest in zip(own.steps, own.rests, strict=True):
+            value, theta = _log_likelihood(step, rest, here, theta)
+            found.append(np.asarray(value, np.float64))
+        return np.asarray(np.sum(found, axis=0))
 
-    return np.asarray(in_blocks(some, len(places), _BLOCKS[0]), np.float64)
+    return np.asarray(in_blocks(some, len(places), BLOCK))
 
 
 def _where(rows: NDArray[np.bool_], one: Floats, other: Floats) -> Floats:
@@ -231,16 +237,19 @@ def _loss(local: _Local, scores: Floats) -> Floats:
     return np.where(np.isfinite(loss), loss, np.inf)
 
 
-def _block(n: int) -> int:
-    return next((size for size in _BLOCKS if size >= n), _BLOCKS[-1])
-
-
 def _at(likelihood: Any, rows: NDArray[np.intp], scores: Floats) -> _Local:
     """What the cases `rows` show at scores [b, d], in a batch that is filled up to its size."""
-    size = _block(len(likelihood.durations[0]))
-    filled = np.arange(size).clip(max=len(rows) - 1)
-    found = _local(take(likelihood, rows[filled]), jnp.asarray(scores[filled], jnp.float32))
-    return _Local(*(np.asarray(leaf, np.float64)[: len(rows)] for leaf in found))
+    filled = np.arange(BLOCK).clip(max=len(rows) - 1)
+    own, places = take(likelihood, rows[filled]), jnp.asarray(scores[filled], jnp.float32)
+    found, film = [], None
+    for step, rest in zip(own.steps, own.rests, strict=True):
+        local, film = _local(step, rest, places, film)
+        found.append(local)
+    sums = (
+        np.sum([np.asarray(leaf, np.float64) for leaf in own], axis=0)
+        for own in zip(*found, strict=True)
+    )
+    return _Local(*(leaf[: len(rows)] for leaf in sums))
 
 
 @eqx.filter_jit
@@ -249,27 +258,50 @@ def _unknowns(scores: Array) -> Array:
 
 
 @eqx.filter_jit
-def _log_likelihoods(likelihood: JointLikelihood, scores: Any) -> Array:
-    return jax.vmap(lambda own, places: jax.vmap(own)(unknowns_of(places)))(likelihood, scores)
+def _log_likelihood(
+    step: SimulatorLikelihood, rest: Rest, scores: Array, theta: Array | None
+) -> tuple[Array, Array | None]:
+    """ln likelihood of one step at k places of each of n cases [n, k, d], and coverage [n k]."""
+    n, k, d = scores.shape
+    many, rests = jax.tree.map(lambda leaf: jnp.repeat(leaf, k, axis=0), (step, rest))
+    mean, theta = current_of(many, rests, unknowns_of(scores.reshape(n * k, d)), theta)
+    seen = many.observation
+    variance = (seen.noise_std**2)[:, None]
+    terms = (seen.current - mean) ** 2 / variance + jnp.log(2 * jnp.pi * variance)
+    found = -0.5 * jnp.sum(jnp.where(seen.observed, terms, 0.0), axis=1)
+    return found.reshape(n, k), theta
+
+
+class _Film(NamedTuple):
+    """Coverage at the end of a step [n], and its slopes along all scores [d, n]."""
+
+    theta: Array
+    slopes: Array
 
 
 @eqx.filter_jit
-def _local(likelihood: JointLikelihood, scores: Array) -> _Local:
-    def mean(scores: Array) -> Array:
-        return likelihood.expected_of_all(unknowns_of(scores))
+def _local(
+    step: SimulatorLikelihood, rest: Rest, scores: Array, film: _Film | None
+) -> tuple[_Local, _Film | None]:
+    """What one step tells at scores [n, d]; the coverage that it starts from depends on them."""
 
-    seen = likelihood.observation
-    weight = jnp.where(seen.observed, 1.0 / seen.noise_std, 0.0)
-    basis = jnp.eye(scores.shape[1])
+    def run(scores: Array, theta: Array | None) -> tuple[Array, Array | None]:
+        return current_of(step, rest, unknowns_of(scores), theta)
 
-    def along(direction: Array) -> tuple[Array, Array]:
-        return jax.jvp(mean, (scores,), (jnp.broadcast_to(direction, scores.shape),))
+    def along(direction: Array, slope: Array | None) -> Any:
+        theta = None if film is None else film.theta
+        directions = jnp.broadcast_to(direction, scores.shape)
+        return jax.jvp(run, (scores, theta), (directions, slope))
 
-    value, slopes = jax.vmap(along, out_axes=(None, 0))(basis)
+    basis, before = jnp.eye(scores.shape[1]), None if film is None else film.slopes
+    (value, theta), (slopes, theta_slopes) = jax.vmap(along, out_axes=(None, 0))(basis, before)
+    seen = step.observation
+    weight = jnp.where(seen.observed, 1.0 / seen.noise_std[:, None], 0.0)
     residual = jnp.where(seen.observed, value - seen.current, 0.0) * weight
     slopes = slopes * weight
-    return _Local(
+    local = _Local(
         jnp.sum(residual**2, axis=1),
         jnp.einsum("dnl,nl->nd", slopes, residual),
         jnp.einsum("dnl,enl->nde", slopes, slopes),
     )
+    return local, None if theta is None else _Film(theta, theta_slopes)

@@ -127,6 +127,12 @@ class SolverGrid(NamedTuple):
     recorded: tuple[int, ...]
     jumps: bool
 
+    def times(self, duration_s: Array) -> TimeGrid:
+        """The same in seconds, for traces of durations [n]."""
+        even = time_grid(np.concatenate([[0.0], np.cumsum(self.step)])[None])
+        step = jnp.asarray(self.step, duration_s.dtype)[:, None]
+        return TimeGrid(duration_s, step, even.span, even.even)
+
 
 def solver_grid(time_s: ArrayLike, E_V: ArrayLike) -> tuple[SolverGrid, NDArray[np.float64]]:
     """A grid that is fine where the current is steep: after the start and after every jump.
@@ -179,13 +185,11 @@ def _simulator(grid: SolverGrid) -> Any:
     """Current [G] of unknowns [d], potential [G] and duration; batches run as one march."""
     if grid in _SIMULATORS:
         return _SIMULATORS[grid]
-    times = time_grid(np.concatenate([[0.0], np.cumsum(grid.step)])[None])
-    step = np.asarray(grid.step)[:, None]
 
     def run(unknowns: Array, potential: Array, duration_s: Array) -> Array:
         couples, cell = simulated(unknowns)
-        own = TimeGrid(duration_s, jnp.asarray(step, potential.dtype), times.span, times.even)
-        found = march(potential, None, own, couples, cell, None, jumps=grid.jumps, outputs=())
+        times = grid.times(duration_s)
+        found = march(potential, None, times, couples, cell, None, jumps=grid.jumps, outputs=())
         return found["current_density_mA_cm2"]
 
     @custom_vmap

@@ -63,10 +63,10 @@ def worth(protocol: Protocol, cases: CaseSet, severities: tuple[float, ...]) -> 
         factor = np.log(np.asarray(fouling.cover(fouling.initial_theta).k0_factor))
         starts.append(scores_of(truth, factor))
     together = jax.tree.map(lambda *own: np.concatenate(own), *graded)
-    likelihood = JointLikelihood.of(together, protocol.rests, fouled=False)
+    likelihood = JointLikelihood.of(together, protocol.rests)
     peak = find_peak(likelihood, np.concatenate(starts))
     discrepancy = peak.chi_square.reshape(len(severities), len(cases))
-    samples = np.asarray(likelihood.observation.observed).sum(axis=1)[: len(cases)]
+    samples = likelihood.n_observed[: len(cases)]
     # the slopes of a clean electrode do not depend on what was seen
     slopes = curvature(likelihood, np.tile(scores_of(truth), (len(severities), 1)))[: len(cases)]
     freedom = samples - n_unknowns(1)
@@ -101,7 +101,7 @@ def refit(protocol: Protocol, cases: CaseSet, severity: float = 1.0) -> Refit:
     again = protocol.cleaned()
     fouling = Biofouling().fouling(np.full(len(cases), severity))
     steps = _exact(again, cases, currents(again, cases, fouling))
-    likelihood = JointLikelihood.of(steps, again.rests, fouled=True)
+    likelihood = JointLikelihood.of(steps, again.rests)
     films = film.to_scores(film.of_fouling(fouling))
     truth = np.column_stack([scores_of(cases.group.unknowns.astype(np.float64)), films])
     return Refit(_told(curvature(likelihood, truth)))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,7 +102,7 @@ def run_trial(
     steps, draws = _measure(protocol, cases, severity, amortised, keys, mode)
     if fouled:
         first = _clean_peak(steps[:1], protocol.rests[:1], draws)
-        peak = best_peak(JointLikelihood.of(steps, protocol.rests, fouled=True), first.scores)
+        peak = best_peak(JointLikelihood.of(steps, protocol.rests), first.scores)
         diagnostics = np.zeros((len(cases), 0))
     else:
         peak = _clean_peak(steps, protocol.rests, draws)
@@ -183,11 +182,11 @@ def _clean_peak(
     steps: tuple[Observation, ...], rests: tuple[Rest, ...], draws: NDArray[np.float64]
 ) -> Laplace:
     """Peaks from the likeliest of the draws [n, k, 9]; misfits are tried from the next ones too."""
-    likelihood = JointLikelihood.of(steps, rests, fouled=False)
+    likelihood = JointLikelihood.of(steps, rests)
     order = np.argsort(-log_likelihoods(likelihood, draws), axis=1, kind="stable")
     starts = np.take_along_axis(draws, order[:, :_STARTS, None], axis=1)
     found = find_peak(likelihood, starts[:, 0])
-    samples = np.asarray(likelihood.observation.observed).sum(axis=1)
+    samples = likelihood.n_observed
     again = np.flatnonzero(found.chi_square > samples + _MISFIT * np.sqrt(2 * samples))
     if not len(again):
         return found
@@ -204,14 +203,14 @@ def _predict(
     protocol: Protocol, steps: tuple[Observation, ...], peak: Laplace
 ) -> tuple[NDArray[np.float32], ...]:
     """Current at clean peaks, mA/cm^2, [n, L] for each step."""
-    whole = jax.tree.map(np.asarray, JointLikelihood.of(steps, protocol.rests, fouled=False))
+    whole = jax.tree.map(np.asarray, JointLikelihood.of(steps, protocol.rests))
 
-    def block(rows: NDArray[np.intp]) -> Array:
-        return _expected(take(whole, rows), jnp.asarray(peak.scores[rows], jnp.float32))
+    def block(rows: NDArray[np.intp]) -> tuple[Array, ...]:
+        unknowns = unknowns_of(jnp.asarray(peak.scores[rows], jnp.float32))
+        currents: tuple[Array, ...] = take(whole, rows).currents(unknowns)
+        return currents
 
-    expected = in_blocks(block, len(peak.scores), BLOCK)
-    ends = np.cumsum([step.current.shape[1] for step in steps])[:-1]
-    return tuple(np.split(expected, ends, axis=1))
+    return tuple(in_blocks(block, len(peak.scores), BLOCK))
 
 
 def _diagnostics(
@@ -230,7 +229,7 @@ def _diagnostics(
     columns.append((peak.scores**2).sum(axis=1))
     if len(steps) > 1:
         parts = [
-            find_peak(JointLikelihood.of(some, rests, fouled=False), peak.scores)
+            find_peak(JointLikelihood.of(some, rests), peak.scores)
             for some, rests in (
                 (steps[:1], protocol.rests[:1]),
                 (steps[1:], protocol.rests[1:]),
@@ -250,8 +249,3 @@ def conflict(one: Laplace, other: Laplace) -> NDArray[np.float64]:
     return np.asarray(
         np.einsum("ni,ni->n", apart, np.linalg.solve(spread, apart[..., None])[..., 0])
     )
-
-
-@eqx.filter_jit
-def _expected(likelihood: JointLikelihood, scores: Array) -> Array:
-    return likelihood.expected_of_all(unknowns_of(scores))

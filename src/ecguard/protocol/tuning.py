@@ -21,8 +21,9 @@ from ecguard.case_sets import CaseSet
 from ecguard.errors import InputError
 from ecguard.posterior import film
 from ecguard.posterior.fouled import scores_of
-from ecguard.posterior.joint import JointLikelihood
+from ecguard.posterior.joint import JointLikelihood, Rest, current_of
 from ecguard.posterior.laplace import find_peak, unknowns_of
+from ecguard.posterior.likelihood import SimulatorLikelihood
 from ecguard.protocol.protocol import Protocol, currents, observe
 from ecguard.stress import Biofouling
 
@@ -106,38 +107,37 @@ class _Side:
     """Electrodes of one severity: what they show, and the clean electrodes closest to it."""
 
     def __init__(
-        self,
-        clean: JointLikelihood,
-        fouled: JointLikelihood,
-        unknowns: Array,
-        scores: NDArray[np.float64],
+        self, likelihood: JointLikelihood, unknowns: Array, scores: NDArray[np.float64]
     ) -> None:
-        self.clean, self.fouled, self.unknowns = clean, fouled, unknowns
-        self.scores = scores
+        self.likelihood, self.unknowns, self.scores = likelihood, unknowns, scores
 
     @classmethod
     def of(cls, protocol: Protocol, cases: CaseSet, severity: float) -> "_Side":
         fouling = Biofouling().fouling(np.full(len(cases), severity))
         steps = observe(protocol, cases, currents(protocol, cases, None))
-        clean, fouled = (
-            JointLikelihood.of(steps, protocol.rests, fouled=own) for own in (False, True)
-        )
         truth = cases.group.unknowns.astype(np.float64)
         unknowns = np.column_stack([truth, film.of_fouling(fouling)])
         factor = np.log(np.asarray(fouling.cover(fouling.initial_theta).k0_factor))
-        return cls(clean, fouled, jnp.asarray(unknowns, jnp.float32), scores_of(truth, factor))
+        likelihood = JointLikelihood.of(steps, protocol.rests)
+        return cls(likelihood, jnp.asarray(unknowns, jnp.float32), scores_of(truth, factor))
 
     def at(self, place: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Misfit [n] and its slopes [n, 2] for a design."""
         design = jnp.asarray(place, jnp.float32)
-        shown = _shown(self.fouled, self.unknowns, design)
-        clean = eqx.tree_at(
-            lambda own: own._observation.current, _designed(self.clean, design), shown
-        )
-        self.scores = find_peak(clean, self.scores).scores
-        scores = jnp.asarray(self.scores, jnp.float32)
-        value, slope = _misfit(self.clean, self.fouled, self.unknowns, scores, design)
-        return np.asarray(value, np.float64), np.asarray(slope, np.float64)
+        *earlier, last = self.likelihood.steps
+        rests = self.likelihood.rests
+        steps: list[SimulatorLikelihood] = []
+        before = theta = None
+        for step, rest in zip((*earlier, _designed(last, design)), rests, strict=True):
+            before = theta
+            shown, theta = current_of(step, rest, self.unknowns, before)
+            steps.append(eqx.tree_at(lambda own: own._observation.current, step, shown))
+        likelihood = JointLikelihood(tuple(steps), rests)
+        peak = find_peak(likelihood, self.scores)
+        self.scores = peak.scores
+        scores = jnp.asarray(peak.scores, jnp.float32)
+        slope = _slope(last, rests[-1], self.unknowns, before, scores, design)
+        return 2.0 * peak.loss, np.asarray(slope, np.float64)
 
 
 def _criterion(sides: list[_Side], place: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -148,42 +148,35 @@ def _criterion(sides: list[_Side], place: NDArray[np.float64]) -> tuple[float, N
     return float(np.log(value).mean()), np.asarray((slope / value[:, None]).mean(axis=0))
 
 
-def _designed(likelihood: JointLikelihood, design: Array) -> JointLikelihood:
-    """The likelihood with another pace and size (both as logs) of the last step."""
+def _designed(step: SimulatorLikelihood, design: Array) -> SimulatorLikelihood:
+    """A step with another pace and size, both as logs."""
     pace, size = jnp.exp(design)
-    last = likelihood.potentials[-1]
-    start = last[:, :1]
+    start = step.potential[:, :1]
     return eqx.tree_at(
-        lambda own: (own.potentials, own.durations),
-        likelihood,
-        (
-            (*likelihood.potentials[:-1], start + size * (last - start)),
-            (*likelihood.durations[:-1], likelihood.durations[-1] / pace),
-        ),
+        lambda own: (own.potential, own.duration_s),
+        step,
+        (start + size * (step.potential - start), step.duration_s / pace),
     )
 
 
 @eqx.filter_jit
-def _shown(likelihood: JointLikelihood, unknowns: Array, design: Array) -> Array:
-    return _designed(likelihood, design).expected_of_all(unknowns)
-
-
-@eqx.filter_jit
-def _misfit(
-    clean: JointLikelihood,
-    fouled: JointLikelihood,
+def _slope(
+    step: SimulatorLikelihood,
+    rest: Rest,
     unknowns: Array,
+    theta: Array | None,
     scores: Array,
     design: Array,
-) -> tuple[Array, Array]:
-    def misfit(design: Array) -> Array:
-        closest = _designed(clean, design)
-        shown = _designed(fouled, design).expected_of_all(unknowns)
-        apart = (
-            shown - closest.expected_of_all(unknowns_of(scores))
-        ) / closest.observation.noise_std
-        apart = jnp.where(closest.observation.observed, apart, 0.0)
-        return jnp.sum(apart**2, axis=1) + jnp.sum(scores**2, axis=1)
+) -> Array:
+    """Slopes [n, 2] of the misfit of the last step, the only one that the design changes."""
 
-    slopes = [jax.jvp(misfit, (design,), (direction,)) for direction in jnp.eye(2)]
-    return slopes[0][0], jnp.stack([slope for _, slope in slopes], axis=1)
+    def misfit(design: Array) -> Array:
+        own = _designed(step, design)
+        shown, _ = current_of(own, rest, unknowns, theta)
+        closest, _ = current_of(own, rest, unknowns_of(scores), None)
+        seen = step.observation
+        apart = jnp.where(seen.observed, (shown - closest) / seen.noise_std[:, None], 0.0)
+        return jnp.sum(apart**2, axis=1)
+
+    along = [jax.jvp(misfit, (design,), (direction,))[1] for direction in jnp.eye(2)]
+    return jnp.stack(along, axis=1)
