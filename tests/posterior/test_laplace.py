@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special, stats
+from scipy import stats
 
 from ecguard.case_sets import CaseSetSettings, draw_case_sets
 from ecguard.errors import InputError
@@ -149,90 +149,6 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError) as raised:
         LaplaceSettings(**wrong)
     assert raised.value.name == next(iter(wrong))
-
-
-def normal(d: int, n: int = 2) -> Laplace:
-    """Peaks that need no search: correlated, and narrow enough to stay off the prior's ends."""
-    rng = np.random.default_rng(d)
-    mixing = rng.normal(size=(n, d, d))
-    precision = 25 * np.eye(d) + 2 * np.einsum("nij,nkj->nik", mixing, mixing)
-    return Laplace(rng.uniform(-0.5, 0.5, (n, d)), precision, np.zeros(n), np.zeros(n))
-
-
-def scores_of_draws(draws: np.ndarray) -> np.ndarray:
-    """Scores [cases, n, d] of unknowns, by the inverse transforms."""
-    flat = draws.reshape(-1, draws.shape[-1])
-    clean = co.to_scores(co.to_coordinates(split(jnp.asarray(flat[:, :D], jnp.float32))), 1)
-    low, high = film.RANGES.T
-    covered = special.ndtri((flat[:, D:] - low) / (high - low)) if draws.shape[-1] > D else None
-    both = [np.asarray(clean, np.float64), *([] if covered is None else [covered])]
-    return np.concatenate(both, axis=1).reshape(draws.shape)
-
-
-@pytest.mark.parametrize("d", [D, D + 3])
-def test_draws_have_the_mean_and_the_covariance_of_the_peak(d: int) -> None:
-    peak, n = normal(d), 4000
-    draws = peak.draw(n, seed=3)
-    assert draws.shape == (2, n, d)
-    scores = scores_of_draws(draws)
-    covariance = np.linalg.inv(peak.precision)
-    np.testing.assert_allclose(scores.mean(axis=1), peak.scores, atol=5e-3)
-    for case in range(2):
-        root = np.linalg.cholesky(peak.precision[case])
-        whitened = (scores[case] - peak.scores[case]) @ root
-        np.testing.assert_allclose(np.cov(whitened.T), np.eye(d), atol=0.12)
-        found = np.cov(scores[case].T)
-        np.testing.assert_allclose(np.diag(found), np.diag(covariance[case]), rtol=0.12)
-
-
-def test_a_steep_direction_leaves_flat_ones_the_precision_of_the_prior() -> None:
-    """Its rounding may make information negative there, and no draw possible."""
-    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(D, D)))[0]
-    values = np.array([-1.65, 0.0, *np.geomspace(1.0, 4e7, D - 2)])
-    information = ((turn * values) @ turn.T)[None]
-    with pytest.raises(np.linalg.LinAlgError):
-        np.linalg.cholesky(np.linalg.inv(information + np.eye(D)))
-    precision = laplace.with_prior(information)
-    wanted = 1.0 + np.maximum(values, 0.0)
-    np.testing.assert_allclose(np.diag(turn.T @ precision[0] @ turn), wanted, rtol=1e-6)
-    np.testing.assert_allclose(precision, precision.mT, rtol=1e-12)
-    peak = Laplace(np.zeros((1, D)), precision, np.zeros(1), np.zeros(1))
-    found = scores_of_draws(peak.draw(4000, seed=3))[0] @ turn
-    np.testing.assert_allclose(found.std(axis=0), wanted**-0.5, rtol=0.1, atol=2e-2)
-
-
-def test_means_of_draws_are_those_of_scores_pushed_forward() -> None:
-    peak, n = normal(D), 4000
-    rng, draws = np.random.default_rng(8), peak.draw(n, seed=3)
-    for case in range(2):
-        spread = np.linalg.inv(peak.precision[case])
-        places = rng.multivariate_normal(peak.scores[case], spread, n)
-        wanted = np.asarray(unknowns_of(jnp.asarray(places, jnp.float32)), np.float64)
-        error = wanted.std(axis=0) * np.sqrt(2 / n)
-        assert (np.abs(draws[case].mean(axis=0) - wanted.mean(axis=0)) < 5 * error).all()
-        np.testing.assert_allclose(draws[case].std(axis=0), wanted.std(axis=0), rtol=0.08)
-
-
-def test_draws_come_in_pairs_of_opposite_sign() -> None:
-    peak = normal(D)
-    scores = scores_of_draws(peak.draw(20, seed=3))
-    one, other = scores[:, :10], scores[:, 10:]
-    np.testing.assert_allclose(one + other, np.repeat(2 * peak.scores[:, None], 10, 1), atol=2e-2)
-    assert (np.abs(one - other).max(axis=2) > 0.05).all()
-
-
-@pytest.mark.parametrize("n", [1, 2, 7])
-def test_there_are_as_many_draws_as_asked_for(n: int) -> None:
-    assert normal(D).draw(n, seed=3).shape == (2, n, D)
-
-
-def test_draws_depend_on_the_seed_alone() -> None:
-    peak = normal(D)
-    np.testing.assert_array_equal(peak.draw(20, seed=3), peak.draw(20, seed=3))
-    assert (peak.draw(20, seed=3) != peak.draw(20, seed=4)).mean() > 0.9
-    # a case is drawn as it is alone
-    alone = Laplace(*(values[1:] for values in peak))
-    np.testing.assert_allclose(alone.draw(20, seed=3)[0], peak.draw(20, seed=3)[1], rtol=1e-5)
 
 
 def test_the_evidence_is_exact_where_the_posterior_is_normal() -> None:

@@ -12,37 +12,47 @@ from ecguard.posterior import coordinates as co
 from ecguard.posterior.coordinates import CELL, PER_COUPLE
 from ecguard.posterior.joint import JointLikelihood
 from ecguard.posterior.laplace import (
-    Laplace,
     LaplaceSettings,
     find_peak,
     log_likelihoods,
     unknowns_of,
 )
+from ecguard.posterior.peaks import Peaks
 from ecguard.posterior.unknowns import ranges, split
 
 FIRST_COVERAGES = (1e-4, 1e-3, 0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
 """From which the search for a fouled electrode may start."""
 FIRST_RESISTANCES = (-1.0, 0.0, 1.0)
 """Scores of the film resistance from which it may start."""
+_SEARCHES = 3
 _LN_K0 = 5
 _FARTHEST = 3.0
 
 
-def best_peak(
+def find_peaks(
     likelihood: JointLikelihood,
     start: NDArray[np.floating],
     settings: LaplaceSettings | None = None,
-) -> Laplace:
-    """Peaks [n] that are found from scores of clean electrodes [n, 9].
+) -> Peaks:
+    """Peaks of n posteriors that are found from scores of clean electrodes [n, 9].
 
-    A fouled electrode is looked for from the likeliest of several coverages and resistances of its
-    film: what looks like a clean one with a small rate constant may be a fast one that is covered.
+    A fouled electrode is looked for from the likeliest coverages, each with the resistance of its
+    film that is likeliest there: what looks like a clean one with a small rate constant may be a
+    fast one that is covered.
     """
     places = np.stack(list(_first_scores(start)), axis=1)
     found = log_likelihoods(likelihood, places)
     loss = 0.5 * (places**2).sum(axis=2) - found
-    best = np.argmin(np.where(np.isfinite(loss), loss, np.inf), axis=1)
-    return find_peak(likelihood, places[np.arange(len(places)), best], settings)
+    loss = np.where(np.isfinite(loss), loss, np.inf).reshape(len(start), len(FIRST_COVERAGES), -1)
+    places = places.reshape(*loss.shape, -1)
+    rows, likeliest = np.arange(len(start)), loss.argmin(axis=2)
+    order = np.argsort(loss.min(axis=2), axis=1, kind="stable")[:, :_SEARCHES]
+    return Peaks.of(
+        tuple(
+            find_peak(likelihood, places[rows, coverage, likeliest[rows, coverage]], settings)
+            for coverage in order.T
+        )
+    )
 
 
 def _first_scores(start: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:

@@ -83,17 +83,6 @@ class Laplace(NamedTuple):
         rows = self.loss < other.loss
         return Laplace(*(_where(rows, a, b) for a, b in zip(self, other, strict=True)))
 
-    def draw(self, n: int, seed: int) -> Floats:
-        """Draws of the unknowns under the normal approximation in scores [cases, n, 9 or 12].
-
-        All cases share their standard normal numbers, in pairs of opposite sign.
-        """
-        half = np.random.default_rng(seed).standard_normal((-(-n // 2), self.scores.shape[1]))
-        normal = np.concatenate([half, -half])[:n]
-        root = np.linalg.cholesky(np.linalg.inv(self.precision))
-        places = self.scores[:, None] + np.einsum("nij,kj->nki", root, normal)
-        return np.asarray(_unknowns(jnp.asarray(places, jnp.float32)), np.float64)
-
 
 class _Local(NamedTuple):
     chi_square: Any
@@ -108,6 +97,11 @@ def unknowns_of(scores: Array) -> Array:
     if scores.shape[-1] == clean:
         return electrode
     return jnp.concatenate([electrode, film.from_scores(scores[..., clean:])], axis=-1)
+
+
+def electrodes(scores: NDArray[np.floating]) -> Floats:
+    """The same of scores on the host, in double precision but for rounding [..., 9 or 12]."""
+    return np.asarray(_unknowns(jnp.asarray(scores, jnp.float32)), np.float64)
 
 
 def find_peak(

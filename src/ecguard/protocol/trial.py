@@ -18,10 +18,11 @@ from ecguard import diagnostics as dg
 from ecguard.case_sets import CaseSet
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import draw_amortised, from_amortised
-from ecguard.posterior.fouled import best_peak, scores_of
+from ecguard.posterior.fouled import find_peaks, scores_of
 from ecguard.posterior.joint import JointLikelihood, Rest
 from ecguard.posterior.laplace import Laplace, find_peak, log_likelihoods, unknowns_of
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
+from ecguard.posterior.peaks import Peaks
 from ecguard.posterior.tempered import in_blocks, take
 from ecguard.protocol.protocol import Protocol, currents, observe
 from ecguard.stress import Biofouling
@@ -102,12 +103,12 @@ def run_trial(
     steps, draws = _measure(protocol, cases, severity, amortised, keys, mode)
     if fouled:
         first = _clean_peak(steps[:1], protocol.rests[:1], draws)
-        peak = best_peak(JointLikelihood.of(steps, protocol.rests), first.scores)
+        peaks = find_peaks(JointLikelihood.of(steps, protocol.rests), first.scores)
         diagnostics = np.zeros((len(cases), 0))
     else:
         peak = _clean_peak(steps, protocol.rests, draws)
-        diagnostics = _diagnostics(protocol, steps, peak)
-    found = peak.draw(_DRAWS, _SEED)
+        peaks, diagnostics = Peaks.of((peak,)), _diagnostics(protocol, steps, peak)
+    found = peaks.draw(_DRAWS, _SEED)
     low, high = np.quantile(found, [0.025, 0.975], axis=1)
     truth = cases.group.unknowns.astype(np.float64)
     return Trial(
@@ -118,7 +119,7 @@ def run_trial(
         low=low,
         high=high,
         credibility=dg.region_credibility(found[:, :, _COUPLE], truth[:, _COUPLE]),
-        log_evidence=peak.log_evidence,
+        log_evidence=peaks.log_evidence,
     )
 
 
