@@ -18,7 +18,7 @@ from ecguard.detection import (
     run_detection,
 )
 from ecguard.errors import InputError
-from ecguard.posterior.amortised.artefacts import load_amortised
+from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
 from ecguard.screening import DIAGNOSTICS
 from ecguard.stress import Biofouling, MainsHum
 from toy_detection import (
@@ -222,7 +222,7 @@ TINY = DetectionSettings(
     n_control=8,
 )
 TWO = {mode.name: mode() for mode in (Biofouling, MainsHum)}
-N_PARTS = 3 + 4 + 2 * len(TWO)
+N_PARTS = 3 + 5 + 2 * len(TWO)
 
 
 def run(folder: Path | None, digest: str = "code") -> DetectionResult:
@@ -310,7 +310,7 @@ def test_control_is_the_clean_trace_by_another_path(real: DetectionResult) -> No
 @pytest.mark.slow
 def test_guardrail_is_valid_for_its_own_calibration_traces(real: DetectionResult) -> None:
     seen = real.bench.sets["calibration"].group.observation
-    given = (seen.time_s, seen.E_V, seen.observed, seen.noise_std)
+    given = (seen.time_s, seen.E_V, seen.observed, seen.noise_std, fingerprint(load_amortised()))
     real.guardrail.valid_for.check("tone", 1, *given)
     for wrong in (("cv", 1), ("tone", 2)):
         with pytest.raises(InputError, match="as calibrated"):

@@ -69,6 +69,18 @@ def test_paired_cases_narrow_the_interval() -> None:
     assert paired.high - paired.low < 0.7 * (unpaired.high - unpaired.low)
 
 
+def test_a_case_is_not_compared_with_itself() -> None:
+    """A rounding error that all cases share is no separation, and the interval holds the value."""
+    score = np.random.default_rng(4).standard_normal(60)
+    for shift in (0.0, 1e-9, -1e-9):
+        found = auroc_interval(score + shift, score, paired=True)
+        assert found.value == 0.5
+        assert found.low <= 0.5 <= found.high
+    first, second = np.array([3.0, 1.0, 2.0]), np.array([2.5, 1.5, 0.5])
+    wins = [a > b for i, a in enumerate(first) for j, b in enumerate(second) if i != j]
+    assert auroc_interval(first, second, paired=True).value == pytest.approx(np.mean(wins))
+
+
 def test_complete_separation_keeps_a_width() -> None:
     found = auroc_interval([5, 6, 7, 8, 9, 10], [0, 1, 2, 3, 4, 4], paired=True)
     assert found.value == found.high == 1.0

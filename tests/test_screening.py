@@ -1,5 +1,8 @@
 """Screening: one finite row of diagnostics a trace, whatever the trace and its neighbours."""
 
+from dataclasses import replace
+
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -11,7 +14,11 @@ from ecguard.diagnostics import Familiarity
 from ecguard.engines import case_keys
 from ecguard.errors import InputError
 from ecguard.guardrail import CombinedScore, FittedGuardrail, ValidFor
-from ecguard.posterior.amortised.artefacts import Amortised, load_amortised
+from ecguard.posterior.amortised.artefacts import (
+    Amortised,
+    fingerprint,
+    load_amortised,
+)
 from ecguard.posterior.corrected import summaries
 from ecguard.posterior.likelihood import Observation
 from ecguard.posterior.population import PopulationSettings
@@ -154,14 +161,15 @@ def test_without_familiarity_its_column_is_nought(found: Screened, run) -> None:
 
 
 @pytest.fixture(scope="module")
-def guardrail(found: Screened, familiarity: Familiarity) -> FittedGuardrail:
+def guardrail(found: Screened, familiarity: Familiarity, amortised: Amortised) -> FittedGuardrail:
     """For traces like the clean ones; its clean diagnostics scatter widely about theirs."""
     rng = np.random.default_rng(3)
     clean = found.diagnostics[list(CLEAN)]
     spread = 2 * np.ptp(clean, axis=0) + 1
     design, calibration = clean.mean(axis=0) + spread * rng.standard_normal((2, 200, len(spread)))
     score = CombinedScore.fit(tuple(DIAGNOSTICS), design, design + 20 * spread)
-    valid = ValidFor("tone", 256, 1, 0.05, (0.1, 60.0), (-1.0, 1.0), (0.2, 0.6))
+    own, wide = fingerprint(amortised), (-1.0, 1.0)
+    valid = ValidFor("tone", 256, 1, 0.05, own, (0.1, 60.0), wide, (0.2, 0.6), (wide,) * 5)
     return FittedGuardrail.fit(score, calibration, familiarity, valid)
 
 
@@ -211,3 +219,19 @@ def test_foreign_traces_are_refused_before_any_inference(
     clean = Observation(*(leaf[:2] for leaf in traces[0]))
     with pytest.raises(InputError, match=rf"{name}.*{value}.*as calibrated"):
         judge(guardrail, amortised, change(clean), task, case_keys(0, np.arange(2)))
+
+
+def test_a_guardrail_of_another_checkpoint_or_other_diagnostics_is_refused(
+    guardrail, amortised, traces, monkeypatch
+) -> None:
+    def never(*_: object) -> None:
+        pytest.fail("something was inferred")
+
+    monkeypatch.setattr(screening, "screen", never)
+    clean, keys = Observation(*(leaf[:2] for leaf in traces[0])), case_keys(0, np.arange(2))
+    other = eqx.tree_at(lambda own: own.network.out, amortised, 1.01 * amortised.network.out)
+    with pytest.raises(InputError, match=f"checkpoint = {fingerprint(other)}"):
+        judge(guardrail, other, clean, "tone", keys)
+    score = replace(guardrail.score, names=guardrail.score.names[::-1])
+    with pytest.raises(InputError, match=r"guardrail = .*unreliability"):
+        judge(replace(guardrail, score=score), amortised, clean, "tone", keys)

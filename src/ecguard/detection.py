@@ -25,11 +25,12 @@ from ecguard.guardrail import (
     ReferenceRule,
     ValidFor,
     Verdict,
+    quarters,
     reference_grid_search,
 )
 from ecguard.intervals import Interval, excess_p_value, share
 from ecguard.parts import digest_with, kept
-from ecguard.posterior.amortised.artefacts import Amortised
+from ecguard.posterior.amortised.artefacts import Amortised, fingerprint
 from ecguard.posterior.corrected import summaries
 from ecguard.posterior.unknowns import prior_std
 from ecguard.screening import DIAGNOSTICS, screen
@@ -43,6 +44,7 @@ LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0)
 MODES: dict[str, FailureMode] = {mode.name: mode() for mode in ALL}
 CONFOUNDED = "confounded"
 """Stands for a mode where a part is made as the reference makes its stress split."""
+_ROOM = 0.1
 _FAMILIAR = 2000  # clean traces, of no case set, that the summary space is learnt from
 
 
@@ -74,6 +76,7 @@ class DetectionSettings:
             value = getattr(self, name)
             if not 1 <= value <= most:
                 raise InputError(name, value, f"1 to {most}", "Change it, or the case sets.")
+        CertifiedGuardrail(self.alpha, self.delta).check_number(self.sets.n_calibration)
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,7 @@ class DetectionResult:
         fouled: the same cases, fouled as the reference has it.
         confounded_fouled, confounded_control: the same two, made as the reference makes them.
         guardrail: fitted.
-        reference: the reference's rule, fitted on the design set's clean and fouled traces.
+        reference: the reference's rule, fitted on the design set, clean and fouled at severity 1.
     """
 
     settings: DetectionSettings
@@ -335,10 +338,10 @@ def run_detection(
         score,
         clean["calibration"].diagnostics,
         bench.familiarity,
-        _valid_for(settings.sets, sets["calibration"]),
+        _valid_for(settings.sets, sets["calibration"], amortised),
         CertifiedGuardrail(settings.alpha, settings.delta),
     )
-    pair = [clean["design"], faulty[Biofouling.name]]
+    pair = [clean["design"], parts["design-fouled"]]
     return DetectionResult(
         settings=settings,
         bench=bench,
@@ -368,6 +371,7 @@ def _jobs(settings: DetectionSettings) -> Iterator[tuple[str, str, NDArray[np.in
     yield "fouled", "test", rows, Biofouling.name, 1.0
     yield "confounded-control", "test", rows, CONFOUNDED, 0.0
     yield "confounded-fouled", "test", rows, CONFOUNDED, 1.0
+    yield "design-fouled", "design", np.arange(sizes.n_design), Biofouling.name, 1.0
     levels = np.array(LEVELS)
     for number, mode in enumerate(MODES):
         start = number * settings.n_faulty
@@ -385,20 +389,26 @@ def _familiarity(settings: CaseSetSettings, amortised: Amortised) -> Familiarity
     return Familiarity.fit(summaries(amortised, group.observation, group.task, 1))
 
 
-def _valid_for(settings: CaseSetSettings, cases: CaseSet) -> ValidFor:
+def _valid_for(settings: CaseSetSettings, cases: CaseSet, amortised: Amortised) -> ValidFor:
+    """Ranges of the cases, and a tenth of them on both sides: new traces reach out a little."""
     seen = cases.group.observation
     time = np.asarray(seen.time_s, np.float64)
     duration, shown = time[:, -1] - time[:, 0], np.asarray(seen.observed).mean(axis=1)
 
     def ends(values: NDArray[np.floating]) -> tuple[float, float]:
-        return float(values.min()), float(values.max())
+        low, high = float(values.min()), float(values.max())
+        return low - _ROOM * (high - low), high + _ROOM * (high - low)
 
+    potential = np.asarray(seen.E_V, np.float64)
+    lowest, highest = np.exp(ends(np.log(duration)))
     return ValidFor(
         task=settings.task,
         n_samples=time.shape[1],
         n_couples=1,
         noise_std=settings.noise_std,
-        duration_s=ends(duration),
-        potential_V=ends(np.asarray(seen.E_V, np.float64)),
+        checkpoint=fingerprint(amortised),
+        duration_s=(float(lowest), float(highest)),
+        potential_V=ends(potential),
         observed_share=ends(shown),
+        quarters_V=tuple(ends(own) for own in quarters(potential)),
     )

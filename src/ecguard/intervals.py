@@ -94,14 +94,17 @@ def auroc_interval(
         raise InputError(
             "negative", len(second), f"as many as positive, {len(first)}", "Pair case by case."
         )
-    value = float(_auroc(first, second))
+    value = float(_auroc_of_pairs(first, second)) if paired else float(_auroc(first, second))
     n = min(len(first), len(second))
     if value in (0.0, 1.0):
         exact = share(round(value * n), n, level)
         return Interval(value, exact.low, exact.high, n, level)
     generator = np.random.default_rng(seed)
     rows = generator.integers(len(first), size=(resamples, len(first)))
-    columns = rows if paired else generator.integers(len(second), size=(resamples, len(second)))
+    if paired:
+        times = np.stack([np.bincount(own, minlength=n) for own in rows]).astype(float)
+        return _percentile(value, _auroc_of_pairs(first, second, times), n, level)
+    columns = generator.integers(len(second), size=(resamples, len(second)))
     return _percentile(value, _auroc(first[rows], second[columns]), n, level)
 
 
@@ -157,6 +160,24 @@ def _auroc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> NDAr
     n, m = positive.shape[-1], negative.shape[-1]
     ranks = stats.rankdata(np.concatenate([positive, negative], axis=-1), axis=-1)
     return (ranks[..., :n].sum(axis=-1) - n * (n + 1) / 2) / (n * m)
+
+
+def _auroc_of_pairs(
+    positive: NDArray[np.float64],
+    negative: NDArray[np.float64],
+    times: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Area over pairs of two different cases, of samples that hold case i `times[..., i]` times.
+
+    A case beside itself tells nothing of another one, and would weigh double where it is drawn
+    twice.
+    """
+    times = np.ones(len(positive)) if times is None else times
+    above = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    np.fill_diagonal(above, 0.0)
+    wins = ((times @ above) * times).sum(axis=-1)
+    pairs = times.sum(axis=-1) ** 2 - (times**2).sum(axis=-1)
+    return np.where(pairs > 0, wins / np.maximum(pairs, 1.0), 0.5)
 
 
 def _percentile(value: float, draws: NDArray[np.float64], n: int, level: float) -> Interval:

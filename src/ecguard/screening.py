@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ecguard import diagnostics as dg
 from ecguard.engines import predict
+from ecguard.errors import InputError
 from ecguard.guardrail import FittedGuardrail, Verdict
-from ecguard.posterior.amortised.artefacts import Amortised
+from ecguard.posterior.amortised.artefacts import Amortised, fingerprint
 from ecguard.posterior.corrected import correct, from_amortised
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
 from ecguard.posterior.population import PopulationSettings
@@ -148,7 +149,14 @@ def judge(
     """
     valid = guardrail.valid_for
     seen = observation
-    valid.check(task, valid.n_couples, seen.time_s, seen.E_V, seen.observed, seen.noise_std)
+    if guardrail.score.names != tuple(DIAGNOSTICS):
+        raise InputError(
+            "guardrail", guardrail.score.names, f"diagnostics {tuple(DIAGNOSTICS)}", "Fit it anew."
+        )
+    valid.check(
+        task, valid.n_couples, seen.time_s, seen.E_V, seen.observed, seen.noise_std,
+        fingerprint(amortised),
+    )  # fmt: skip
     label = np.full(len(seen.current), amortised.meta.task_names.index(task))
     found = screen(amortised, guardrail.familiarity, seen, label, valid.n_couples, keys)
     return found, guardrail.judge(found.diagnostics)

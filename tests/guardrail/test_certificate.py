@@ -1,6 +1,7 @@
 """The certificate by hand and by repetition."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,3 +108,20 @@ def test_flag_rate_is_exact() -> None:
     rate = flag_rate([True, False, False, False])
     assert (rate.value, rate.n) == (0.25, 4)
     assert rate.low == pytest.approx(1 - 0.975 ** (1 / 4))
+
+
+def test_a_score_that_is_no_number_is_flagged() -> None:
+    fitted = CertifiedGuardrail().fit(np.arange(100.0))
+    assert fitted.flags([np.nan, 99.0, -1.0]).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("scores", [np.zeros((100, 1)), 3.0])
+def test_scores_of_another_shape_are_refused(scores: Any) -> None:
+    with pytest.raises(InputError, match="clean_scores"):
+        CertifiedGuardrail().fit(scores)
+
+
+def test_too_few_cases_are_known_before_they_are_run() -> None:
+    CertifiedGuardrail().check_number(45)
+    with pytest.raises(InputError, match=r"n_calibration = 44 .*45 or more for alpha = 0\.05"):
+        CertifiedGuardrail().check_number(44)

@@ -18,11 +18,13 @@ from ecguard.guardrail import (
     FittedGuardrail,
     ValidFor,
     load_guardrail,
+    quarters,
 )
 
 NAMES = ("a", "b", "c")
 N = 120
 L = 64
+CHECKPOINT = "0123456789abcdef"
 PROVENANCE = {"seed": 5, "commit": "0123abc"}
 
 
@@ -45,14 +47,18 @@ class Traces:
             n_samples=L,
             n_couples=1,
             noise_std=0.05,
+            checkpoint=CHECKPOINT,
             duration_s=(float(time.min()), float(time.max())),
             potential_V=(float(self.E_V.min()), float(self.E_V.max())),
             observed_share=(float(shown.min()), float(shown.max())),
+            quarters_V=tuple(
+                (float(own.min()), float(own.max())) for own in quarters(self.E_V.astype(float))
+            ),
         )
 
     def arguments(self) -> dict[str, Any]:
         """Of `ValidFor.check`."""
-        return {"task": "tone", "n_couples": 1} | {
+        return {"task": "tone", "n_couples": 1, "checkpoint": CHECKPOINT} | {
             name: values.copy() for name, values in vars(self).items()
         }
 
@@ -165,7 +171,7 @@ def test_saved_again_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
 
 def test_file_says_what_it_holds(guardrail: FittedGuardrail, path: Path) -> None:
     saved = json.loads(path.read_text())
-    assert saved["schema_version"] == 1
+    assert saved["schema_version"] == 2
     assert saved["calibration_scores"] == list(guardrail.calibration_scores)
     assert saved["calibration_scores"] == sorted(saved["calibration_scores"])
     assert saved["valid_for"]["task"] == "tone"
@@ -197,7 +203,7 @@ def change(*place: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
 RANK = 3 - 1  # place of the threshold among the scores of 120 cases
 NAN = float("nan")
 TAMPERED = {
-    "other schema": change("schema_version", to=2),
+    "other schema": change("schema_version", to=1),
     "no schema": change("schema_version", to=None),
     "threshold": change("threshold", "threshold", to=lambda old: old + 0.1),
     "threshold slightly off": change("threshold", "threshold", to=lambda old: np.nextafter(old, 9)),
@@ -216,6 +222,7 @@ TAMPERED = {
     "NaN offset": change("score", "offset", to=NAN),
     "NaN familiarity": change("familiarity", "mean", 0, to=NAN),
     "NaN range": change("valid_for", "duration_s", 0, to=NAN),
+    "no scale": change("score", "scale", 0, to=0.0),
     "a weight less": change("score", "weight", to=lambda old: old[:-1]),
     "score is a list": change("score", to=[]),
     "unknown key": change("threshold", "confidence", to=1.0),
@@ -311,6 +318,9 @@ OUTSIDE = {
     "lower potential": ("E_V", lambda given: given["E_V"].__setitem__((7, 3), -0.7)),
     "unknown potential": ("E_V", lambda given: given["E_V"].__setitem__((7, 3), np.nan)),
     "less observed": ("observed", lambda given: hidden(given, 0.1)),
+    "no scan": ("E_V", lambda given: given["E_V"].__setitem__(7, 0.0)),
+    "mirrored scan": ("E_V", lambda given: given["E_V"].__setitem__(7, -given["E_V"][7])),
+    "other checkpoint": ("checkpoint", lambda given: given.update(checkpoint="f" * 16)),
     "all observed": ("observed", lambda given: hidden(given, 1.0)),
 }
 
@@ -336,3 +346,34 @@ def test_ranges_are_held_to_the_storage_of_a_waveform(guardrail: FittedGuardrail
     narrow = replace(guardrail.valid_for, potential_V=(-0.3, 0.3))
     with pytest.raises(InputError, match="E_V"):
         narrow.check(**given)
+
+
+def swapped(given: dict[str, Any]) -> None:
+    given["time_s"][7, [30, 31]] = given["time_s"][7, [31, 30]]
+
+
+MALFORMED = {
+    "one trace without its axis": ("time_s", lambda given: given.update(time_s=given["time_s"][0])),
+    "no traces": (
+        "time_s",
+        lambda given: given.update({k: given[k][:0] for k in ("time_s", "E_V", "observed")}),
+    ),
+    "another length": ("E_V", lambda given: given.update(E_V=given["E_V"][:, 1:])),
+    "a mask of another length": (
+        "observed",
+        lambda given: given.update(observed=given["observed"][:, 1:]),
+    ),
+    "one noise level for all": ("noise_std", lambda given: given.update(noise_std=0.05)),
+    "unsorted time": ("time_s", swapped),
+    "NaN in time": ("time_s", lambda given: given["time_s"].__setitem__((7, 30), np.nan)),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_traces_are_refused(guardrail: FittedGuardrail, name: str) -> None:
+    expected, edit = MALFORMED[name]
+    given = TRACES.arguments()
+    edit(given)
+    with pytest.raises(InputError) as raised:
+        guardrail.valid_for.check(**given)
+    assert raised.value.name == expected

@@ -180,11 +180,18 @@ def test_no_traces_are_refused() -> None:
     assert raised.value.name == "traces"
 
 
-@pytest.mark.parametrize("failure_s", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("failure_s", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_failure_that_costs_nothing_is_refused(failure_s: float) -> None:
     with pytest.raises(InputError, match=str(failure_s)) as raised:
         Policy.fit(planted(), failure_s)
     assert raised.value.name == "failure_s"
+
+
+@pytest.mark.parametrize("weight", [np.nan, -1.0, 0.0, np.inf, np.ones(3), [[1.0]]], ids=str)
+def test_weights_that_weigh_nothing_are_refused(weight: Any) -> None:
+    with pytest.raises(InputError) as raised:
+        Policy.fit(planted(), 600.0, weight)
+    assert raised.value.name == "weight"
 
 
 @pytest.mark.parametrize("name", ["first_score", "second_score", "seconds"])

@@ -70,3 +70,9 @@ def test_bad_cases_are_refused() -> None:
         reference_grid_search([1.0], [1.0, 2.0], [True])
     with pytest.raises(InputError, match="finite"):
         reference_grid_search([np.nan], [1.0], [True])
+
+
+def test_what_is_no_number_is_flagged() -> None:
+    rule = ReferenceRule(50.0, 0.3, 1.0, 1.0, 1.0, 1.0, 0.0)
+    flags = rule.flags([60.0, np.nan, 60.0, 40.0], [0.1, 0.1, np.nan, 0.1])
+    assert flags.tolist() == [False, True, True, True]

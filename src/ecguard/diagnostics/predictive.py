@@ -176,9 +176,13 @@ def _rows(
         raise InputError(
             "noise_std", noise.shape, f"shape {used.shape[:1]}", "Pass one std a case."
         )
-    if not np.isfinite(noise).all() or (noise <= 0).any():
+    bad = ~(np.isfinite(noise) & (noise > 0))
+    if bad.any():
         raise InputError(
-            "noise_std", float(noise.min()), "finite, above 0", "Pass the noise's std, not its log."
+            "noise_std",
+            float(noise[bad][0]),
+            "finite, above 0",
+            "Pass the noise's std, not its log.",
         )
     extra = np.broadcast_to(_error_variance(error_variance, used.shape), used.shape)
     if not np.isfinite(predicted).all(axis=1)[used].all():
@@ -201,8 +205,12 @@ def _error_variance(values: ArrayLike, shape: tuple[int, ...]) -> Array:
             f"a scalar, shape {shape[1:]} or {shape}",
             "Pass one variance a sample.",
         )
-    if not np.isfinite(array).all() or (array < 0).any():
+    bad = ~(np.isfinite(array) & (array >= 0))
+    if bad.any():
         raise InputError(
-            "error_variance", float(array.min()), "finite, 0 or more", "Pass a variance, not a log."
+            "error_variance",
+            float(array[bad].flat[0]),
+            "finite, 0 or more",
+            "Pass a variance, not a log.",
         )
     return array

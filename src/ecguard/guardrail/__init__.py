@@ -7,7 +7,13 @@ from ecguard.guardrail.certificate import (
     flag_rate,
 )
 from ecguard.guardrail.combined_score import CombinedScore
-from ecguard.guardrail.fitted import FittedGuardrail, ValidFor, Verdict, load_guardrail
+from ecguard.guardrail.fitted import (
+    FittedGuardrail,
+    ValidFor,
+    Verdict,
+    load_guardrail,
+    quarters,
+)
 from ecguard.guardrail.reference_rule import ReferenceRule, reference_grid_search
 
 __all__ = [
@@ -21,5 +27,6 @@ __all__ = [
     "certified_rank",
     "flag_rate",
     "load_guardrail",
+    "quarters",
     "reference_grid_search",
 ]

@@ -50,6 +50,20 @@ class CertifiedGuardrail:
         """Fewest clean calibration cases that any threshold can be certified with."""
         return int(np.ceil(np.log(self.delta) / np.log1p(-self.alpha)))
 
+    def check_number(self, n: int) -> None:
+        """Refuse numbers of calibration cases that certify no threshold, before they are run.
+
+        Raises:
+            InputError: fewer than `min_cases`.
+        """
+        if not certified_rank(n, self.alpha, self.delta):
+            raise InputError(
+                "n_calibration",
+                n,
+                f"{self.min_cases} or more for alpha = {self.alpha} and delta = {self.delta}",
+                "Run more cases; fewer certify no threshold.",
+            )
+
     def fit(self, clean_scores: ArrayLike) -> "CertifiedThreshold":
         """Put the threshold at the k-th lowest score of clean calibration cases.
 
@@ -59,7 +73,9 @@ class CertifiedGuardrail:
         Raises:
             InputError: fewer than `min_cases` scores, or one that is not finite.
         """
-        scores = np.sort(np.asarray(clean_scores, float))
+        scores = np.sort(np.asarray(clean_scores, float), axis=None)
+        if np.ndim(clean_scores) != 1:
+            raise InputError("clean_scores", np.shape(clean_scores), "[n]", "Pass one score each.")
         rank = certified_rank(len(scores), self.alpha, self.delta)
         if not rank:
             raise InputError(
@@ -94,8 +110,8 @@ class CertifiedThreshold:
     delta: float
 
     def flags(self, scores: ArrayLike) -> Flags:
-        """Which cases are flagged, bool of the shape of `scores`."""
-        return np.asarray(scores) < self.threshold
+        """Which cases are flagged, bool of the shape of `scores`; NaN is."""
+        return ~(np.asarray(scores) >= self.threshold)
 
 
 def flag_rate(flags: ArrayLike) -> Interval:

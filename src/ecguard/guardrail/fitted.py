@@ -15,7 +15,7 @@ from ecguard.files import write_text
 from ecguard.guardrail.certificate import CertifiedGuardrail, CertifiedThreshold
 from ecguard.guardrail.combined_score import CombinedScore
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SLACK = 1e-6
 _RANGE_SLACK = 1e-3  # of a range: waveforms are stored in float32
 
@@ -29,16 +29,20 @@ class ValidFor:
         n_samples: of a trace.
         n_couples: that the inference believes in.
         noise_std: of the observation, mA/cm^2.
+        checkpoint: fingerprint of the amortised posterior that diagnosed them.
         duration_s, potential_V, observed_share: lowest and highest.
+        quarters_V: lowest and highest potential at the start, the quarters and the end.
     """
 
     task: str
     n_samples: int
     n_couples: int
     noise_std: float
+    checkpoint: str
     duration_s: tuple[float, float]
     potential_V: tuple[float, float]
     observed_share: tuple[float, float]
+    quarters_V: tuple[tuple[float, float], ...]
 
     def check(
         self,
@@ -48,6 +52,7 @@ class ValidFor:
         E_V: ArrayLike,
         observed: ArrayLike,
         noise_std: ArrayLike,
+        checkpoint: str,
     ) -> None:
         """Refuse traces that the certificate says nothing of.
 
@@ -57,16 +62,32 @@ class ValidFor:
             time_s, E_V: the waveforms [n, L].
             observed: [n, L] bool.
             noise_std: mA/cm^2 [n].
+            checkpoint: fingerprint of the amortised posterior that is to diagnose them.
 
         Raises:
             InputError: one of them lies outside.
         """
         remedy = "Calibrate a guardrail on clean traces of this kind."
         time, potential = np.asarray(time_s, float), np.asarray(E_V, float)
+        if time.ndim != 2 or not len(time):
+            raise InputError("time_s", time.shape, "[n, L], a trace or more", "Pass a row a trace.")
+        for name, values, shape in (
+            ("E_V", potential, time.shape),
+            ("observed", np.asarray(observed), time.shape),
+            ("noise_std", np.asarray(noise_std), time.shape[:1]),
+        ):
+            if values.shape != shape:
+                raise InputError(name, values.shape, f"{shape}, as time_s", "Pass a row a trace.")
+        step = np.diff(time, axis=1)
+        if not (step > 0).all():
+            raise InputError(
+                "time_s", float(step[~(step > 0)][0]), "finite and rising", "Sort the samples."
+            )
         for name, value, expected in (
             ("task", task, self.task),
             ("n_couples", n_couples, self.n_couples),
-            ("time_s", time.shape[-1], self.n_samples),
+            ("time_s", time.shape[1], self.n_samples),
+            ("checkpoint", checkpoint, self.checkpoint),
         ):
             if value != expected:
                 raise InputError(name, value, f"{expected}, as calibrated", remedy)
@@ -79,6 +100,7 @@ class ValidFor:
             ("time_s", time[:, -1] - time[:, 0], self.duration_s),
             ("E_V", potential, self.potential_V),
             ("observed", np.asarray(observed, bool).mean(axis=1), self.observed_share),
+            *(("E_V", *pair) for pair in zip(quarters(potential), self.quarters_V, strict=True)),
         ):
             slack = _RANGE_SLACK * (high - low) + _SLACK
             if not ((values >= low - slack) & (values <= high + slack)).all():
@@ -86,6 +108,12 @@ class ValidFor:
                 raise InputError(
                     name, float(worst), f"{low:.4g} to {high:.4g}, as calibrated", remedy
                 )
+
+
+def quarters(potential: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Potentials [n, L] at the start, the quarters and the end: the way a waveform goes [5, n]."""
+    places = np.linspace(0, potential.shape[1] - 1, 5).round().astype(int)
+    return potential[:, places].T
 
 
 @dataclass(frozen=True)
@@ -177,6 +205,8 @@ def load_guardrail(path: Path | str) -> FittedGuardrail:
         lengths = {len(values) for values in vars(score).values() if isinstance(values, tuple)}
         if lengths != {len(score.names)}:
             raise ValueError("names, centre, scale and weight differ in length")
+        if not all(scale > 0 for scale in score.scale):
+            raise ValueError("a scale is not above 0")
         found = FittedGuardrail(
             score,
             CertifiedThreshold(**saved["threshold"]),
@@ -203,6 +233,8 @@ def _refuse(constant: str) -> float:
 
 
 def _tuples(saved: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()
-    }
+    return {name: _tuple(value) for name, value in saved.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value

@@ -94,11 +94,20 @@ class Policy:
             weight: of each trace [n].
 
         Raises:
-            InputError: a failure that costs nothing.
+            InputError: a failure that costs nothing or without bound, or weights that are not
+                finite, negative, all 0 or of another number.
         """
-        if not failure_s > 0:
-            raise InputError("failure_s", failure_s, "above 0 s", "Say what a failure costs.")
-        each = np.broadcast_to(np.asarray(weight, float), len(traces))
+        if not 0 < failure_s < np.inf:
+            raise InputError(
+                "failure_s", failure_s, "above 0 s and finite", "Say what a failure costs."
+            )
+        each = np.asarray(weight, float)
+        fine = each.shape in ((), (len(traces),)) and bool(np.isfinite(each).all())
+        if not (fine and (each >= 0).all() and each.any()):
+            raise InputError(
+                "weight", weight, f"[{len(traces)}], finite, 0 or more, not all 0", "Leave it out."
+            )
+        each = np.broadcast_to(each, len(traces))
         cost = each[:, None] * (traces.seconds + failure_s * traces.wrong)
         seconds = _thresholds(traces.second_score)
         refit = traces.second_score < seconds[:, None]

@@ -27,8 +27,9 @@ class ReferenceRule:
     fpr: float
 
     def flags(self, scores: ArrayLike, calibration_errors: ArrayLike) -> NDArray[np.bool_]:
-        """Which cases are flagged, bool of the shape of `scores`."""
-        return (np.asarray(scores) < self.rel_thr) | (np.asarray(calibration_errors) > self.cal_thr)
+        """Which cases are flagged, bool of the shape of `scores`; NaN is."""
+        score, error = np.asarray(scores), np.asarray(calibration_errors)
+        return ~((score >= self.rel_thr) & (error <= self.cal_thr))
 
 
 def reference_grid_search(

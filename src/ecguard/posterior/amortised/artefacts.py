@@ -1,5 +1,6 @@
 """The amortised posterior as files: a checkpoint in half precision, and what it is valid for."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,6 +54,12 @@ class Amortised(eqx.Module):
     network: Network
     basis: TraceBasis
     meta: AmortisedMeta = eqx.field(static=True)
+
+
+def fingerprint(amortised: Amortised) -> str:
+    """Of its weights, wherever they were read from: 16 hexadecimal digits."""
+    leaves = jax.tree.leaves((amortised.network, amortised.basis))
+    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()[:16]
 
 
 def halve(amortised: Amortised) -> Amortised:
