@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         help="any other parameter of the notebooks, such as n_cases=12",
     )
     report.add_argument("--only", default="", metavar="CHAPTER", help="run this chapter alone")
-    report.add_argument("--force", action="store_true", help="run what is up to date as well")
+    report.add_argument("--force", action="store_true", help="compute everything anew")
     report.add_argument("--root", help="checkout to work in, by default the one around here")
 
     family = commands.add_parser("family", help="simulate the built-in family into chunks")
@@ -124,7 +124,7 @@ def report_parameters(options: argparse.Namespace, layout: Any) -> dict[str, Any
             known = ", ".join(sorted(set(kinds) - {"out_dir"}))
             raise InputError(name, text, f"one of the parameters {known}", "Check its spelling.")
         values[name] = parse(name, text, kinds[name])
-    for name in ("checkpoint", "dataset_chunk"):
+    for name in ("checkpoint", "dataset_chunk", "family_checkpoint", "amortised_checkpoint"):
         if values.get(name):
             if not Path(values[name]).is_file():
                 raise InputError(name, values[name], "an existing file", "Correct the path.")

@@ -126,7 +126,7 @@ def test_worst_is_the_lowest_score_of_a_fault(result):
     lowest = np.min(verdict.score[part.severity > 0])
     row_of = int(np.flatnonzero((verdict.score == lowest) & (part.severity > 0))[0])
     np.testing.assert_array_equal(curves[1], part.current[row_of])
-    assert "severity 1: flagged (p = 0.00)" in title
+    assert "severity 1: flagged (p = 0.0033)" in title
     assert "truth" in title
 
 

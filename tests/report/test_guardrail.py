@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ecguard.detection import MODES
+from ecguard.errors import InputError
 from ecguard.guardrail import certificate as cert
 from ecguard.guardrail import load_guardrail
 from ecguard.intervals import auroc
@@ -76,6 +77,7 @@ def test_parts_depend_on_the_code_but_not_on_the_report(chapter, monkeypatch, tm
     seen = []
     monkeypatch.setattr(gr, "run_detection", lambda *arguments: seen.append(arguments))
     monkeypatch.setattr(gr, "load_amortised", lambda path: ("loaded", path))
+    monkeypatch.setattr(gr, "check_noise", lambda *_: None)
     gr.study(chapter)
     root, files = gr.find_root(), []
     monkeypatch.setattr(gr, "digest_of", lambda paths, _: files.extend(paths) or "digest")
@@ -88,10 +90,20 @@ def test_parts_depend_on_the_code_but_not_on_the_report(chapter, monkeypatch, tm
     assert other == ("loaded", checkpoint)
     assert folder.is_relative_to(root)
     assert digest
-    assert longer == "digest" + gr.sha256(checkpoint)
+    assert longer == "digest" + json.dumps(gr.versions()) + gr.sha256(checkpoint)
     names = {path.relative_to(gr.PACKAGE).as_posix() for path in files}
     assert {"detection.py", "screening.py", "stress/biofouling.py"} <= names
     assert not any(name.startswith("report/") for name in names)
+
+
+def test_noise_that_the_density_was_not_trained_for_is_refused_before_any_work(
+    chapter, monkeypatch
+):
+    monkeypatch.setattr(gr, "run_detection", lambda *_: pytest.fail("something was run"))
+    for noise in (0.01, 0.2):
+        given = replace(chapter, parameters=PARAMETERS | {"eval_noise_std": noise})
+        with pytest.raises(InputError, match=r"eval_noise_std = .*0\.025 to 0\.1"):
+            gr.study(given)
 
 
 def test_sets_table_has_sizes_and_rates(result):

@@ -63,10 +63,10 @@ def test_a_criterion_is_judged_for_each_protocol():
         replace(make("criterion-2-b", 2), chapter="protocol-design"),
     )
     both = pages.verdicts_page([usual, designed], {})
-    assert f"One voltammogram: **{pages.FAIL}**, Designed protocol: **{pages.PASS}**." in both
+    assert f"One trace: **{pages.FAIL}**, Designed protocol: **{pages.PASS}**." in both
     alone = pages.verdicts_page([designed], {})
     assert f"Designed protocol: **{pages.PASS}**." in alone
-    assert "One voltammogram" not in alone
+    assert "One trace" not in alone
     assert "protocol" not in pages.verdicts_page([usual], {})
 
 

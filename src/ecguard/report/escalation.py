@@ -251,6 +251,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
     covered = result.coverage(result.refit["fouled"])
     film = _film_coverage(result)
     each = covered.mean(axis=0)
+    least = int(each.argmin())
     evidence, risk = result.auroc(), result.risk_difference()
     outcomes = result.outcomes()
     weight = result.weight("test")
@@ -286,20 +287,21 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             _mean_interval(covered.mean(axis=1)),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
-            f"By unknown from {each.min():.2f} ({names(1)[int(each.argmin())]}) to "
+            f"By unknown from {each.min():.2f} ({names(1)[least]}) to "
             f"{each.max():.2f}; of the film's coverage and resistance "
             f"{film[0].mean():.2f} and {film[1].mean():.2f}.",
         ),
         claim(
             "worst-coverage",
-            "The same for the unknown that is covered least.",
-            flag_rate(covered[:, int(each.argmin())]),
+            f"The same for {names(1)[least]} alone, the unknown that is covered least.",
+            flag_rate(covered[:, least]),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
         ),
         claim(
             "clean-coverage",
-            "The same for clean electrodes; a film is in the model where the evidence prefers one.",
+            "Share of true values in the refit's 95 % intervals, clean electrodes, all unknowns; a "
+            "film is in the model where the evidence prefers one.",
             _mean_interval(clean),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,

@@ -72,7 +72,7 @@ def mode_table(result: DetectionResult) -> Markdown:
         "truth in the region",
         "silent failures",
         "90 % flagged from",
-        "undetectable severities",
+        "severities undetectable by this protocol",
     ]
     return Markdown(table(head, rows))
 
@@ -139,7 +139,7 @@ def shown(result: DetectionResult, kind: str) -> tuple[tuple[NDArray[Any], ...],
     mode = MODES[_mode_of(result, row)]
     told = "flagged" if verdict.flagged[row] else "accepted"
     title = (
-        f"{mode.title}, severity {part.severity[row]:g}: {told} (p = {verdict.p_value[row]:.2f}); "
+        f"{mode.title}, severity {part.severity[row]:g}: {told} (p = {verdict.p_value[row]:.2g}); "
         f"ln k0 {part.mean[row, _LN_K0]:.1f} ({part.low[row, _LN_K0]:.1f} to "
         f"{part.high[row, _LN_K0]:.1f}), truth {truth:.1f}"
     )
@@ -166,8 +166,7 @@ def finding(result: DetectionResult) -> Markdown:
         + ", ".join(f"{MODES[name].title.lower()} ({silent[name]:.0%})" for name in worst)
         + ".",
         f"Static biofouling at a coverage of 0.78 moves ln k0 by {error:+.1f} in the median, and "
-        f"{percent(result.power(biofouling))} of the traces are flagged: a voltammogram of a "
-        "fouled electrode looks like one of a slower clean electrode. "
+        f"{percent(result.power(biofouling))} of the traces are flagged. "
         f"Every cell of the map stands on {result.settings.n_cell} traces, the coverage of 0.78 "
         f"on {len(biofouling)}.",
     ]
@@ -220,8 +219,8 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
         ),
         chapter.claim(
             "criterion-3-undetectable",
-            f"Modes and severities at which more than {SILENT_LIMIT:.0%} silent failures cannot be "
-            "excluded: undetectable by this protocol.",
+            f"Modes and severities whose cases do not show that at most {SILENT_LIMIT:.0%} fail "
+            "silently: undetectable by this protocol.",
             int(sum(own.sum() for own in blind.values())),
             bound={"op": "==", "value": 0},
             n=len(cells),

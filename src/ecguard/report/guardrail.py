@@ -1,5 +1,6 @@
 """What the chapters on the guardrail and on the catalogue of failures share; tables, claims."""
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,13 @@ from ecguard.files import sha256
 from ecguard.guardrail import CertifiedGuardrail, flag_rate, reference_grid_search
 from ecguard.inputs import find_amortised_checkpoint
 from ecguard.intervals import Interval, auroc_interval, share
-from ecguard.posterior.amortised.artefacts import Amortised, load_amortised
+from ecguard.posterior.amortised.artefacts import Amortised, check_noise, load_amortised
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
 from ecguard.report.failure_modes import percent, table
 from ecguard.report.figures import groups_figure, lines_figure, map_figure
 from ecguard.report.paths import PACKAGE, Layout, find_root
-from ecguard.report.provenance import provenance
+from ecguard.report.provenance import provenance, versions
 from ecguard.report.runner import digest_of, files_under
 from ecguard.screening import DIAGNOSTICS
 from ecguard.stress import Biofouling
@@ -81,15 +82,21 @@ def study(chapter: Chapter) -> DetectionResult:
 def materials(chapter: Chapter) -> tuple[Amortised, Path | None, str]:
     """What a study is made with: the density, the folder of what is done, and their digest.
 
-    The digest is of the code and the checkpoint that results depend on.
+    The digest is of the code, the versions and the checkpoint that results depend on.
+
+    Raises:
+        InputError: the checkpoint cannot be used, or was not trained for the noise asked for.
     """
     found = find_amortised_checkpoint(chapter.parameters["amortised_checkpoint"])
     root = find_root()
     files = [
         path for path in files_under(PACKAGE) if "report" not in path.relative_to(PACKAGE).parts
     ]
-    digest = digest_of(files, PACKAGE) + (sha256(found.path) if found.path else "")
-    return load_amortised(found.path), Layout(root).parts if root else None, digest
+    digest = digest_of(files, PACKAGE) + json.dumps(versions())
+    digest += sha256(found.path) if found.path else ""
+    amortised = load_amortised(found.path)
+    check_noise(amortised, chapter.parameters["eval_noise_std"])
+    return amortised, Layout(root).parts if root else None, digest
 
 
 def sets_table(result: DetectionResult) -> Markdown:

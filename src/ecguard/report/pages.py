@@ -17,7 +17,7 @@ CRITERIA = (
     "Representative failure traces are shown and documented.",
 )
 DESIGNED = ("protocol-design", "escalation")
-"""Chapters whose claims are about the designed protocol; all others are about one voltammogram."""
+"""Chapters whose claims are about the designed protocol; all others are about one trace."""
 PASS, FAIL, MISSING = "✔ pass", "✘ fail", "– not computed"
 LONGEST = 6
 HEADER = "| claim | verdict | value | bound | interval | n |\n|---|---|---|---|---|---|\n"
@@ -122,7 +122,7 @@ def _verdicts(judged: Sequence[Claim]) -> str:
     words = [verdict_word(all(c.passed for c in group)) for group in groups if group]
     if not groups[1]:
         return words[0]
-    names = ["One voltammogram", "Designed protocol"][-len(words) :]
+    names = ["One trace", "Designed protocol"][-len(words) :]
     return ", ".join(f"{name}: {word}" for name, word in zip(names, words, strict=True)) + "."
 
 

@@ -58,7 +58,7 @@ RULES: Mapping[str, Rule] = {
         f"some of {' '.join(TASKS)}, with spaces between",
         "None takes the profile's.",
     ),
-    "n_calibration": _at_least(45, "Fewer certify no threshold; None takes the profile's number."),
+    "n_calibration": _at_least(1, "5 % and 90 % take 45; None takes the profile's number."),
     "task": Rule(lambda value: value in TASKS, f"one of {', '.join(TASKS)}", "Take cv."),
     "alpha": Rule(lambda value: 0 < value < 1, "between 0 and 1", "Take 0.05."),
     "delta": Rule(lambda value: 0 < value < 1, "between 0 and 1", "Take 0.1."),

@@ -23,7 +23,7 @@ from ecguard.engines import AMORTISED, CORRECTED, EXACT, REFERENCE, Engines
 from ecguard.errors import InputError
 from ecguard.inputs import find_amortised_checkpoint, find_family_checkpoint
 from ecguard.intervals import Interval, difference_interval
-from ecguard.posterior.amortised.artefacts import load_amortised
+from ecguard.posterior.amortised.artefacts import check_noise, load_amortised
 from ecguard.posterior.surrogate_error import measure_error
 from ecguard.posterior.tempered import TemperedSettings
 from ecguard.report.chapter import Chapter
@@ -63,6 +63,7 @@ def load_engines(chapter: Chapter) -> Engines:
     given = chapter.parameters
     surrogate = load_surrogate(find_family_checkpoint(given["family_checkpoint"]).path)
     amortised = load_amortised(find_amortised_checkpoint(given["amortised_checkpoint"]).path)
+    check_noise(amortised, given["eval_noise_std"])
     error = measure_error(surrogate, chapter.profile.n_error_cases)
     tempered = TemperedSettings(chapter.profile.tempered_particles)
     return Engines(surrogate, error, amortised, tempered, seed=given["seed"])
@@ -202,9 +203,10 @@ def finding(result: CalibrationResult) -> Markdown:
         lines.append(f"The {name} engine: {verdict} (lowest log gamma {low[name]:+.2f}).")
     ratio = result.case_error(CORRECTED).mean() / result.case_error(REFERENCE).mean()
     lines.append(
-        f"Its mean parameter error is {ratio:.2f} times that of the reference's posterior. What "
-        "is left is mostly what one trace cannot tell, as the exact engine, which relies on no "
-        f"training, errs by {result.case_error(EXACT).mean():.2f} prior std too."
+        f"The corrected engine's mean parameter error is {ratio:.2f} times that of the "
+        "reference's posterior. What is left is mostly what one trace cannot tell, as the exact "
+        f"engine, which relies on no training, errs by "
+        f"{result.case_error(EXACT).mean():.2f} prior std too."
     )
     single = result.contraction(CORRECTED)[result.n_couples == 1]
     present = np.isfinite(single).any(axis=0)
@@ -325,7 +327,7 @@ def claims(chapter: Chapter, result: CalibrationResult) -> tuple[Claim, ...]:
         chapter.claim(
             "surrogate-shift",
             "Median shift of a parameter, in posterior std, when the surrogate takes the "
-            "simulator's place.",
+            "simulator's place: one-couple cases of the largest group with one time grid.",
             float(np.median(shift)) if len(shift) else None,
             bound={"op": "<=", "value": 0.5},
             n=len(shift),

@@ -45,7 +45,7 @@ class Run:
         layout: checkout that it is made in.
         parameters: passed to every chapter that declares them.
         only: name of the one chapter to run, or "" for all.
-        force: whether to run what is up to date as well.
+        force: whether to compute everything anew, up to date or not.
         progress: whether to show progress bars.
         say: receives a line for each step.
     """
@@ -80,6 +80,8 @@ def make_report(run: Run) -> Path | None:
     wanted = [source for source in sources if run.only in ("", chapter_name(source))]
     for source in wanted:
         check_inputs(run.layout, source, given[source])
+    if run.force:
+        shutil.rmtree(run.layout.parts, ignore_errors=True)
     package = digest_of(files_under(PACKAGE), PACKAGE)
     for place, source in enumerate(sources, start=1):
         if source in wanted:
@@ -216,11 +218,14 @@ def check_inputs(layout: Layout, source: Path, parameters: Mapping[str, Any]) ->
     if not found:
         return
     from ecguard.chunk import load_chunk
+    from ecguard.posterior.amortised.artefacts import load_amortised
     from ecguard.study import check_fit
     from ecguard.surrogate import load_surrogate
 
     if "family_checkpoint" in found:
         load_surrogate(found["family_checkpoint"])
+    if "amortised_checkpoint" in found:
+        load_amortised(found["amortised_checkpoint"])
     surrogate = load_surrogate(found.get("checkpoint"))
     if "dataset_chunk" in found:
         check_fit(surrogate, load_chunk(found["dataset_chunk"]))

@@ -18,6 +18,7 @@ from ecguard.posterior.amortised.network import Network, Sizes
 from ecguard.posterior.amortised.traces import N_MODES, TraceBasis
 
 CHECKPOINT_FILE, META_FILE = "amortised_posterior.eqx", "amortised_meta.json"
+_SLACK = 1e-6
 BUILT_IN_FOLDER = Path(__file__).parent / "builtin"
 
 
@@ -54,6 +55,22 @@ class Amortised(eqx.Module):
     network: Network
     basis: TraceBasis
     meta: AmortisedMeta = eqx.field(static=True)
+
+
+def check_noise(amortised: Amortised, noise_std: float) -> None:
+    """Refuse a noise level, mA/cm^2, before any work.
+
+    Raises:
+        InputError: the density was not trained for it.
+    """
+    low, high = amortised.meta.noise_range
+    if not low * (1 - _SLACK) <= noise_std <= high * (1 + _SLACK):
+        raise InputError(
+            "eval_noise_std",
+            noise_std,
+            f"{low:g} to {high:g} mA/cm^2, as the amortised posterior was trained",
+            "Train one for it: `ecguard train OUT_DIR --engine amortised`.",
+        )
 
 
 def fingerprint(amortised: Amortised) -> str:
