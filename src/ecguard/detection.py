@@ -44,7 +44,7 @@ LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0)
 MODES: dict[str, FailureMode] = {mode.name: mode() for mode in ALL}
 CONFOUNDED = "confounded"
 """Stands for a mode where a part is made as the reference makes its stress split."""
-_ROOM = 0.1
+_ROOM, _ROOM_OF_SHARE = 0.02, 0.25  # of a range, on both sides: new traces reach out a little
 _FAMILIAR = 2000  # clean traces, of no case set, that the summary space is learnt from
 
 
@@ -390,14 +390,13 @@ def _familiarity(settings: CaseSetSettings, amortised: Amortised) -> Familiarity
 
 
 def _valid_for(settings: CaseSetSettings, cases: CaseSet, amortised: Amortised) -> ValidFor:
-    """Ranges of the cases, and a tenth of them on both sides: new traces reach out a little."""
     seen = cases.group.observation
     time = np.asarray(seen.time_s, np.float64)
     duration, shown = time[:, -1] - time[:, 0], np.asarray(seen.observed).mean(axis=1)
 
-    def ends(values: NDArray[np.floating]) -> tuple[float, float]:
+    def ends(values: NDArray[np.floating], room: float = _ROOM) -> tuple[float, float]:
         low, high = float(values.min()), float(values.max())
-        return low - _ROOM * (high - low), high + _ROOM * (high - low)
+        return low - room * (high - low), high + room * (high - low)
 
     potential = np.asarray(seen.E_V, np.float64)
     lowest, highest = np.exp(ends(np.log(duration)))
@@ -409,6 +408,6 @@ def _valid_for(settings: CaseSetSettings, cases: CaseSet, amortised: Amortised) 
         checkpoint=fingerprint(amortised),
         duration_s=(float(lowest), float(highest)),
         potential_V=ends(potential),
-        observed_share=ends(shown),
+        observed_share=ends(shown, _ROOM_OF_SHARE),
         quarters_V=tuple(ends(own) for own in quarters(potential)),
     )

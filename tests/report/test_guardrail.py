@@ -71,13 +71,16 @@ def test_settings_come_from_parameters_and_profile(chapter):
     assert (sets.task, sets.seed, sets.noise_std) == ("cv", 11, 0.05)
     assert (found.n_faulty, found.n_cell, found.n_control) == (32, 36, 200)
     assert (found.alpha, found.delta) == (0.1, 0.2)
+    assert sets.keep_probability == 0.4
+    whole = replace(chapter, parameters=PARAMETERS | {"keep_probability": 1.0})
+    assert gr.settings_of(whole).sets.keep_probability == 1.0
 
 
 def test_parts_depend_on_the_code_but_not_on_the_report(chapter, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(gr, "run_detection", lambda *arguments: seen.append(arguments))
     monkeypatch.setattr(gr, "load_amortised", lambda path: ("loaded", path))
-    monkeypatch.setattr(gr, "check_noise", lambda *_: None)
+    monkeypatch.setattr(gr, "check_trained_for", lambda *_: None)
     gr.study(chapter)
     root, files = gr.find_root(), []
     monkeypatch.setattr(gr, "digest_of", lambda paths, _: files.extend(paths) or "digest")
@@ -96,13 +99,17 @@ def test_parts_depend_on_the_code_but_not_on_the_report(chapter, monkeypatch, tm
     assert not any(name.startswith("report/") for name in names)
 
 
-def test_noise_that_the_density_was_not_trained_for_is_refused_before_any_work(
+def test_traces_that_the_density_was_not_trained_for_are_refused_before_any_work(
     chapter, monkeypatch
 ):
     monkeypatch.setattr(gr, "run_detection", lambda *_: pytest.fail("something was run"))
-    for noise in (0.01, 0.2):
-        given = replace(chapter, parameters=PARAMETERS | {"eval_noise_std": noise})
-        with pytest.raises(InputError, match=r"eval_noise_std = .*0\.025 to 0\.1"):
+    for name, value, allowed in (
+        ("eval_noise_std", 0.01, r"0\.025 to 0\.1"),
+        ("eval_noise_std", 0.2, r"0\.025 to 0\.1"),
+        ("keep_probability", 0.1, r"0\.2 to 1"),
+    ):
+        given = replace(chapter, parameters=PARAMETERS | {name: value})
+        with pytest.raises(InputError, match=rf"{name} = .*{allowed}"):
             gr.study(given)
 
 

@@ -137,7 +137,7 @@ def test_parts_are_kept_in_the_checkout_under_the_code(chapter, monkeypatch, tmp
     seen = []
     monkeypatch.setattr(pd, "run_protocol_design", lambda *arguments: seen.append(arguments))
     monkeypatch.setattr(gr, "load_amortised", lambda path: ("loaded", path))
-    monkeypatch.setattr(gr, "check_noise", lambda *_: None)
+    monkeypatch.setattr(gr, "check_trained_for", lambda *_: None)
     pd.study(chapter)
     checkpoint = tmp_path / "density.eqx"
     checkpoint.write_bytes(b"weights")

@@ -22,7 +22,7 @@ from ecguard.files import sha256
 from ecguard.guardrail import CertifiedGuardrail, flag_rate, reference_grid_search
 from ecguard.inputs import find_amortised_checkpoint
 from ecguard.intervals import Interval, auroc_interval, share
-from ecguard.posterior.amortised.artefacts import Amortised, check_noise, load_amortised
+from ecguard.posterior.amortised.artefacts import Amortised, check_trained_for, load_amortised
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
 from ecguard.report.failure_modes import percent, table
@@ -67,6 +67,7 @@ def sets_of(chapter: Chapter) -> CaseSetSettings:
         n_test=profile.n_test,
         seed=given["seed"],
         noise_std=given["eval_noise_std"],
+        keep_probability=given.get("keep_probability", CaseSetSettings.keep_probability),
     )
 
 
@@ -85,7 +86,7 @@ def materials(chapter: Chapter) -> tuple[Amortised, Path | None, str]:
     The digest is of the code, the versions and the checkpoint that results depend on.
 
     Raises:
-        InputError: the checkpoint cannot be used, or was not trained for the noise asked for.
+        InputError: the checkpoint cannot be used, or was not trained for such traces.
     """
     found = find_amortised_checkpoint(chapter.parameters["amortised_checkpoint"])
     root = find_root()
@@ -95,7 +96,8 @@ def materials(chapter: Chapter) -> tuple[Amortised, Path | None, str]:
     digest = digest_of(files, PACKAGE) + json.dumps(versions())
     digest += sha256(found.path) if found.path else ""
     amortised = load_amortised(found.path)
-    check_noise(amortised, chapter.parameters["eval_noise_std"])
+    sets = sets_of(chapter)
+    check_trained_for(amortised, sets.noise_std, sets.keep_probability)
     return amortised, Layout(root).parts if root else None, digest
 
 

@@ -23,7 +23,7 @@ from ecguard.engines import AMORTISED, CORRECTED, EXACT, REFERENCE, Engines
 from ecguard.errors import InputError
 from ecguard.inputs import find_amortised_checkpoint, find_family_checkpoint
 from ecguard.intervals import Interval, difference_interval
-from ecguard.posterior.amortised.artefacts import check_noise, load_amortised
+from ecguard.posterior.amortised.artefacts import check_trained_for, load_amortised
 from ecguard.posterior.surrogate_error import measure_error
 from ecguard.posterior.tempered import TemperedSettings
 from ecguard.report.chapter import Chapter
@@ -63,7 +63,8 @@ def load_engines(chapter: Chapter) -> Engines:
     given = chapter.parameters
     surrogate = load_surrogate(find_family_checkpoint(given["family_checkpoint"]).path)
     amortised = load_amortised(find_amortised_checkpoint(given["amortised_checkpoint"]).path)
-    check_noise(amortised, given["eval_noise_std"])
+    asked = settings_of(chapter)
+    check_trained_for(amortised, asked.noise_std, asked.keep_probability)
     error = measure_error(surrogate, chapter.profile.n_error_cases)
     tempered = TemperedSettings(chapter.profile.tempered_particles)
     return Engines(surrogate, error, amortised, tempered, seed=given["seed"])

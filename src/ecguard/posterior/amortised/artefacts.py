@@ -57,20 +57,24 @@ class Amortised(eqx.Module):
     meta: AmortisedMeta = eqx.field(static=True)
 
 
-def check_noise(amortised: Amortised, noise_std: float) -> None:
-    """Refuse a noise level, mA/cm^2, before any work.
+def check_trained_for(amortised: Amortised, noise_std: float, keep_probability: float) -> None:
+    """Refuse a noise level, mA/cm^2, or a share of observed samples before any work.
 
     Raises:
         InputError: the density was not trained for it.
     """
-    low, high = amortised.meta.noise_range
-    if not low * (1 - _SLACK) <= noise_std <= high * (1 + _SLACK):
-        raise InputError(
-            "eval_noise_std",
-            noise_std,
-            f"{low:g} to {high:g} mA/cm^2, as the amortised posterior was trained",
-            "Train one for it: `ecguard train OUT_DIR --engine amortised`.",
-        )
+    meta = amortised.meta
+    for name, value, (low, high), unit in (
+        ("eval_noise_std", noise_std, meta.noise_range, " mA/cm^2"),
+        ("keep_probability", keep_probability, meta.keep_range, ""),
+    ):
+        if not low * (1 - _SLACK) <= value <= high * (1 + _SLACK):
+            raise InputError(
+                name,
+                value,
+                f"{low:g} to {high:g}{unit}, as the amortised posterior was trained",
+                "Train one for it: `ecguard train OUT_DIR --engine amortised`.",
+            )
 
 
 def fingerprint(amortised: Amortised) -> str:
