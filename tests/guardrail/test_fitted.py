@@ -223,6 +223,7 @@ TAMPERED = {
     "NaN familiarity": change("familiarity", "mean", 0, to=NAN),
     "NaN range": change("valid_for", "duration_s", 0, to=NAN),
     "no scale": change("score", "scale", 0, to=0.0),
+    "a quarter less": change("valid_for", "quarters_V", to=lambda old: old[:-1]),
     "a weight less": change("score", "weight", to=lambda old: old[:-1]),
     "score is a list": change("score", to=[]),
     "unknown key": change("threshold", "confidence", to=1.0),

@@ -16,6 +16,7 @@ from ecguard.guardrail.certificate import CertifiedGuardrail, CertifiedThreshold
 from ecguard.guardrail.combined_score import CombinedScore
 
 SCHEMA_VERSION = 2
+_QUARTERS = 5  # with the start and the end
 _SLACK = 1e-6
 _RANGE_SLACK = 1e-3  # of a range: waveforms are stored in float32
 
@@ -112,7 +113,7 @@ class ValidFor:
 
 def quarters(potential: NDArray[np.floating]) -> NDArray[np.floating]:
     """Potentials [n, L] at the start, the quarters and the end: the way a waveform goes [5, n]."""
-    places = np.linspace(0, potential.shape[1] - 1, 5).round().astype(int)
+    places = np.linspace(0, potential.shape[1] - 1, _QUARTERS).round().astype(int)
     return potential[:, places].T
 
 
@@ -207,6 +208,8 @@ def load_guardrail(path: Path | str) -> FittedGuardrail:
             raise ValueError("names, centre, scale and weight differ in length")
         if not all(scale > 0 for scale in score.scale):
             raise ValueError("a scale is not above 0")
+        if len(saved["valid_for"]["quarters_V"]) != _QUARTERS:
+            raise ValueError(f"quarters_V has not {_QUARTERS} ranges")
         found = FittedGuardrail(
             score,
             CertifiedThreshold(**saved["threshold"]),
