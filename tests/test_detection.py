@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecguard import detection
-from ecguard.case_sets import CaseSetSettings
+from ecguard.case_sets import CaseSetSettings, draw_case_sets
 from ecguard.detection import (
     LEVELS,
     DetectionResult,
@@ -18,6 +18,7 @@ from ecguard.detection import (
     run_detection,
 )
 from ecguard.errors import InputError
+from ecguard.guardrail import reference_grid_search
 from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
 from ecguard.screening import DIAGNOSTICS
 from ecguard.stress import Biofouling, MainsHum
@@ -315,6 +316,38 @@ def test_guardrail_is_valid_for_its_own_calibration_traces(real: DetectionResult
     for wrong in (("cv", 1), ("tone", 2)):
         with pytest.raises(InputError, match="as calibrated"):
             real.guardrail.valid_for.check(*wrong, *given)
+
+
+def test_new_clean_traces_are_nearly_always_within_the_ranges() -> None:
+    """Among the extremes of 300 cases more than one in a hundred would not be."""
+    settings, amortised = CaseSetSettings(n_design=2, n_calibration=300, n_test=2), load_amortised()
+    known = draw_case_sets(settings)["calibration"]
+    valid, refused = detection._valid_for(settings, known, amortised), 0
+    new = draw_case_sets(replace(settings, seed=5))["calibration"].group.observation
+    arrays = [np.asarray(leaf) for leaf in (new.time_s, new.E_V, new.observed, new.noise_std)]
+    for row in range(300):
+        one = (leaf[row : row + 1] for leaf in arrays)
+        try:
+            valid.check("cv", 1, *one, fingerprint(amortised))
+        except InputError:
+            refused += 1
+    assert refused <= 1
+
+
+@pytest.mark.slow
+def test_the_reference_rule_is_fitted_on_as_many_of_each_kind_as_it_is_judged_on(
+    real: DetectionResult, folder: Path
+) -> None:
+    rows = np.arange(TINY.sets.n_design)
+    fouled = real.bench.part("design-fouled", "design", rows, Biofouling.name, 1.0)
+    assert len(list(folder.iterdir())) == N_PARTS
+    both = [real.clean["design"], fouled]
+    wanted = reference_grid_search(
+        np.concatenate([part.reliability_score for part in both]),
+        np.concatenate([part.calibration_error for part in both]),
+        np.repeat([False, True], len(rows)),
+    )
+    assert real.reference == wanted
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         help="any other parameter of the notebooks, such as n_cases=12",
     )
     report.add_argument("--only", default="", metavar="CHAPTER", help="run this chapter alone")
-    report.add_argument("--force", action="store_true", help="compute everything anew")
+    report.add_argument("--force", action="store_true", help="run what is up to date as well")
     report.add_argument("--root", help="checkout to work in, by default the one around here")
 
     family = commands.add_parser("family", help="simulate the built-in family into chunks")

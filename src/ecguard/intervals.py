@@ -81,7 +81,7 @@ def auroc_interval(
     Args:
         positive: [n] scores of the cases to be found, larger means more suspect.
         negative: [m] scores of the others; m = n, case by case, when paired.
-        paired: resample cases, each with both its scores.
+        paired: resample cases, each with both its scores; no case is compared with itself.
         level: confidence level.
         resamples: bootstrap resamples.
         seed: of the resampling.

@@ -16,12 +16,13 @@ from ecguard.fouling import Fouling
 from ecguard.posterior import film
 from ecguard.posterior.fouled import scores_of
 from ecguard.posterior.joint import JointLikelihood, Rest, rested
-from ecguard.posterior.laplace import log_likelihoods, unknowns_of
+from ecguard.posterior.laplace import curvature, log_likelihoods, unknowns_of
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
 from ecguard.posterior.unknowns import n_unknowns
 from ecguard.protocol import Averaging, Own, Protocol, Scan, currents, observe
 
 N, NOISE_STD = 4, 0.05
+D = n_unknowns(1)
 BULK = 3e-6  # mol/cm^3
 PROTOCOL = Protocol(
     "pair", "After a rest", (Own(), Scan(backward=True, rest_s=20.0, averaging=Averaging(0.2)))
@@ -106,6 +107,29 @@ def test_likelihoods_of_places_are_those_by_hand(setting: tuple[Any, ...]) -> No
     ]
     found = log_likelihoods(likelihood, places)
     np.testing.assert_allclose(found, np.stack(wanted, axis=1), rtol=1e-4)
+
+
+def test_slopes_go_through_the_coverage_from_step_to_step(electrodes: CaseSet) -> None:
+    """Information along an unknown of the film is that of differences of all steps together."""
+    truth = np.hstack([electrodes.group.unknowns, FILMS]).astype(np.float32)
+    fouling = jax.tree.map(np.asarray, film.to_fouling(jnp.asarray(FILMS)))
+    steps = observe(PROTOCOL, electrodes, currents(PROTOCOL, electrodes, fouling))
+    likelihood = JointLikelihood.of(steps, PROTOCOL.rests)
+    scores = np.column_stack([scores_of(truth[:, :D]), film.to_scores(truth[:, D:])])
+    found, h = curvature(likelihood, scores), 0.02
+    for place in (5, D, D + 1, D + 2):  # ln k0, coverage, adsorption, resistance
+        up, down = (
+            likelihood.currents(
+                unknowns_of(jnp.asarray(scores + sign * h * np.eye(D + 3)[place], jnp.float32))
+            )
+            for sign in (1, -1)
+        )
+        wanted = np.zeros(N)
+        for step, high, low in zip(steps, up, down, strict=True):
+            slope = (np.asarray(high, np.float64) - np.asarray(low, np.float64)) / (2 * h)
+            weighed = np.where(step.observed, slope / step.noise_std[:, None], 0.0)
+            wanted += np.square(weighed).sum(axis=1)
+        np.testing.assert_allclose(found[:, place, place], wanted, rtol=0.03, atol=0.01)
 
 
 def test_steps_of_a_clean_electrode_are_independent(electrodes: CaseSet) -> None:

@@ -169,6 +169,19 @@ def test_the_evidence_by_hand() -> None:
     np.testing.assert_allclose(peak.log_evidence, [-1.0, -1.0 - np.log(4.0)])
 
 
+def test_a_search_that_starts_nowhere_leaves_the_others_alone(
+    setting: tuple[JointLikelihood, np.ndarray], peak: Laplace
+) -> None:
+    likelihood, truth = setting
+    start = truth + AWAY
+    start[1] = np.nan
+    found = find_peak(likelihood, start)
+    assert np.isinf(found.loss[1])
+    np.testing.assert_array_equal(found.precision[1], np.eye(D))
+    others = [0, 2, 3]
+    np.testing.assert_allclose(found.loss[others], peak.loss[others], rtol=1e-3)
+
+
 def test_the_better_peak_is_taken_row_by_row() -> None:
     one, other = (
         Laplace(

@@ -51,7 +51,7 @@ BOUNDS = {
     "criterion-2-designed-protocol": CAUGHT,
     "criterion-2-designed-silent": {"on": "upper", "op": "<=", "value": 0.1},
     "criterion-3-designed-trace": {"op": "==", "value": 1},
-    "no-resistance": CAUGHT,
+    "no-resistance": {"op": ">=", "value": 281 / 300},
     "mild-over-default": GAIN,
     "mild-over-informative": GAIN,
     "early-over-informative": GAIN,

@@ -163,12 +163,41 @@ def test_bad_parameter_stops_before_any_work(tiny, parameters, words):
 
 
 @pytest.mark.usefixtures("bookless")
-@pytest.mark.parametrize("name", ["checkpoint", "dataset_chunk", "family_checkpoint"])
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"n_calibration": 44}, "n_calibration = 44 .*45 or more"),
+        ({"alpha": 0.01}, "n_calibration = 48 .*230 or more"),
+        ({"eval_noise_std": 0.2}, "eval_noise_std = 0.2"),
+        ({"keep_probability": 0.1}, "keep_probability = 0.1"),
+    ],
+)
+def test_what_a_guardrail_cannot_be_fitted_on_stops_before_any_work(tiny, parameters, words):
+    (source,) = tiny.sources
+    more = (
+        "alpha: float = 0.05",
+        "n_calibration: Optional[int] = None",
+        "keep_probability: float = 0.4",
+        'amortised_checkpoint: str = ""',
+    )
+    own = PARAMETERS + "\n".join(more)
+    write_notebook(source, {"parameters": own, "start": START})
+    before = sorted(tiny.root.rglob("*"))
+    with pytest.raises(InputError, match=words):
+        again(tiny, parameters=parameters)
+    assert sorted(tiny.root.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("bookless")
+@pytest.mark.parametrize(
+    "name", ["checkpoint", "dataset_chunk", "family_checkpoint", "amortised_checkpoint"]
+)
 def test_damaged_file_stops_before_any_work(tiny, name):
     (source,) = tiny.sources
     write_notebook(source, {"parameters": f'{PARAMETERS}{name}: str = ""', "start": START})
     (tiny.root / "damaged").write_bytes(b"1")
-    (tiny.root / "model_meta.json").write_text("{")
+    for meta in ("model_meta.json", "amortised_meta.json"):
+        (tiny.root / meta).write_text("{")
     before = sorted(tiny.root.rglob("*"))
     with pytest.raises(InputError, match="cannot be used"):
         again(tiny, parameters={name: "damaged"})

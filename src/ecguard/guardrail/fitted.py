@@ -208,8 +208,6 @@ def load_guardrail(path: Path | str) -> FittedGuardrail:
             raise ValueError("names, centre, scale and weight differ in length")
         if not all(scale > 0 for scale in score.scale):
             raise ValueError("a scale is not above 0")
-        if len(saved["valid_for"]["quarters_V"]) != _QUARTERS:
-            raise ValueError(f"quarters_V has not {_QUARTERS} ranges")
         found = FittedGuardrail(
             score,
             CertifiedThreshold(**saved["threshold"]),
@@ -217,6 +215,7 @@ def load_guardrail(path: Path | str) -> FittedGuardrail:
             Familiarity.from_json(saved["familiarity"]),
             ValidFor(**_tuples(saved["valid_for"])),
         )
+        _check_ranges(found.valid_for)
         threshold = found.threshold
         again = CertifiedGuardrail(threshold.alpha, threshold.delta).fit(found.calibration_scores)
         if again != threshold or list(found.calibration_scores) != sorted(found.calibration_scores):
@@ -229,6 +228,15 @@ def load_guardrail(path: Path | str) -> FittedGuardrail:
             "Fit it anew.",
         ) from error
     return found
+
+
+def _check_ranges(valid_for: ValidFor) -> None:
+    if len(valid_for.quarters_V) != _QUARTERS:
+        raise ValueError(f"quarters_V has not {_QUARTERS} ranges")
+    named = ("duration_s", "potential_V", "observed_share")
+    for low, high in (*(getattr(valid_for, name) for name in named), *valid_for.quarters_V):
+        if not low <= high:
+            raise ValueError(f"{low} to {high} is no range")
 
 
 def _refuse(constant: str) -> float:

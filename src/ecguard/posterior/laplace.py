@@ -182,7 +182,9 @@ class _Climb:
         return step, -np.einsum("ni,ni->n", slope, step) - 0.5 * curved
 
     def found(self) -> Laplace:
-        precision = with_prior(self.local.information)
+        information = self.local.information
+        fine = np.isfinite(information).all(axis=(1, 2), keepdims=True)
+        precision = with_prior(np.where(fine, information, 0.0))
         return Laplace(self.scores, precision, self.local.chi_square, self.loss)
 
 

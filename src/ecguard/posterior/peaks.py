@@ -2,6 +2,7 @@
 
 A thin curved posterior, or one in two pieces, is more than its highest peak. Searches that end
 within a standard deviation of a higher peak found the same; the others count by their evidence.
+Two that overlap beyond that count too much together, by up to ln 2.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,8 @@
 """Trials: what a protocol finds on many electrodes, and what a model makes of it.
 
-A trial infers the electrodes at the peak of their posterior, under the model of a clean electrode
-or of one that may be covered. Diagnostics read the clean model's misfit. None knows the truth.
+A trial infers the electrodes at the peak of their posterior under the model of a clean electrode,
+or at several peaks under that of one which may be covered. Diagnostics read the clean model's
+misfit. None knows the truth.
 """
 
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ from ecguard.report.failure_modes import percent, table
 from ecguard.report.figures import groups_figure, lines_figure, map_figure
 from ecguard.report.paths import PACKAGE, Layout, find_root
 from ecguard.report.provenance import provenance, versions
-from ecguard.report.runner import digest_of, files_under
+from ecguard.report.runner import companions, digest_of, files_under
 from ecguard.screening import DIAGNOSTICS
 from ecguard.stress import Biofouling
 
@@ -94,7 +94,7 @@ def materials(chapter: Chapter) -> tuple[Amortised, Path | None, str]:
         path for path in files_under(PACKAGE) if "report" not in path.relative_to(PACKAGE).parts
     ]
     digest = digest_of(files, PACKAGE) + json.dumps(versions())
-    digest += sha256(found.path) if found.path else ""
+    digest += "".join(sha256(path) for path in companions(found.path)) if found.path else ""
     amortised = load_amortised(found.path)
     sets = sets_of(chapter)
     check_trained_for(amortised, sets.noise_std, sets.keep_probability)
@@ -288,7 +288,7 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
             f"Share of {_REPETITIONS} calibrations on simulated scores that keep the false-alarm "
             f"rate at {settings.alpha:.0%} or below.",
             kept,
-            {"op": ">=", "value": 1 - settings.delta},
+            {"on": "upper", "op": ">=", "value": 1 - settings.delta},
         ),
         rate(
             "held-out-alarms",

@@ -26,6 +26,7 @@ from ecguard.report.parameters import (
 )
 from ecguard.report.paths import PACKAGE, SCHEMAS, Layout, chapter_name
 from ecguard.report.payload import encode, load_payload, plain, validate
+from ecguard.report.profiles import profile_named
 from ecguard.report.provenance import versions
 
 PUBLISHED = (".json", ".png")
@@ -45,7 +46,7 @@ class Run:
         layout: checkout that it is made in.
         parameters: passed to every chapter that declares them.
         only: name of the one chapter to run, or "" for all.
-        force: whether to compute everything anew, up to date or not.
+        force: whether to run what is up to date as well.
         progress: whether to show progress bars.
         say: receives a line for each step.
     """
@@ -80,8 +81,6 @@ def make_report(run: Run) -> Path | None:
     wanted = [source for source in sources if run.only in ("", chapter_name(source))]
     for source in wanted:
         check_inputs(run.layout, source, given[source])
-    if run.force:
-        shutil.rmtree(run.layout.parts, ignore_errors=True)
     package = digest_of(files_under(PACKAGE), PACKAGE)
     for place, source in enumerate(sources, start=1):
         if source in wanted:
@@ -209,23 +208,36 @@ def input_files(layout: Layout, source: Path, parameters: Mapping[str, Any]) -> 
 
 
 def check_inputs(layout: Layout, source: Path, parameters: Mapping[str, Any]) -> None:
-    """Read the files that a chapter will read, so that a bad one stops the run before any work.
+    """Try what a chapter will read and ask for, so that what is bad stops the run before any work.
 
     Raises:
-        InputError: one is missing or damaged, or they do not fit each other.
+        InputError: a file is missing or damaged, files do not fit each other, cases are too few for
+            a certificate, or the amortised posterior was not trained for such traces.
     """
-    found = input_files(layout, source, parameters)
+    from ecguard.case_sets import CaseSetSettings
+    from ecguard.guardrail import CertifiedGuardrail
+    from ecguard.posterior.amortised.artefacts import check_trained_for, load_amortised
+
+    found, kinds = input_files(layout, source, parameters), declared(source)
+    if "n_calibration" in kinds:
+        rule = {name: parameters[name] for name in ("alpha", "delta") if name in parameters}
+        usual = profile_named(parameters.get("profile", "smoke")).n_calibration
+        CertifiedGuardrail(**rule).check_number(parameters.get("n_calibration") or usual)
+    if "amortised_checkpoint" in kinds:
+        asked = CaseSetSettings()
+        check_trained_for(
+            load_amortised(found.get("amortised_checkpoint")),
+            parameters.get("eval_noise_std", asked.noise_std),
+            parameters.get("keep_probability", asked.keep_probability),
+        )
     if not found:
         return
     from ecguard.chunk import load_chunk
-    from ecguard.posterior.amortised.artefacts import load_amortised
     from ecguard.study import check_fit
     from ecguard.surrogate import load_surrogate
 
     if "family_checkpoint" in found:
         load_surrogate(found["family_checkpoint"])
-    if "amortised_checkpoint" in found:
-        load_amortised(found["amortised_checkpoint"])
     surrogate = load_surrogate(found.get("checkpoint"))
     if "dataset_chunk" in found:
         check_fit(surrogate, load_chunk(found["dataset_chunk"]))
@@ -233,7 +245,7 @@ def check_inputs(layout: Layout, source: Path, parameters: Mapping[str, Any]) ->
 
 def companions(path: Path) -> list[Path]:
     """An input file and those that are read with it."""
-    names = ("normalizers.npz", "model_meta.json", "training.json")
+    names = ("normalizers.npz", "model_meta.json", "amortised_meta.json", "training.json")
     beside = (path.parent / name for name in names)
     return [file for file in (path, *beside) if file.is_file()]
 
