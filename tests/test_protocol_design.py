@@ -468,14 +468,12 @@ def test_one_best_of_both_kinds_is_tried_once(fake: Fake, monkeypatch: pytest.Mo
     assert found.tuned == {}
 
 
-def test_too_few_calibration_cases_certify_nothing(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    few = replace(SETTINGS, sets=replace(SETTINGS.sets, n_calibration=44))
-    with pytest.raises(InputError, match="45 clean calibration cases"):
-        run_protocol_design(few, None, None, "code")
-    monkeypatch.undo()
-    assert len(fake.trials) == 1
+def test_too_few_calibration_cases_are_refused_before_any_trial() -> None:
+    for n, alpha in ((44, 0.05), (100, 0.01)):
+        with pytest.raises(
+            InputError, match=rf"n_calibration = {n} .* or more for alpha = {alpha}"
+        ):
+            replace(SETTINGS, sets=replace(SETTINGS.sets, n_calibration=n), alpha=alpha)
 
 
 # Real and small
