@@ -76,7 +76,7 @@ class DetectionSettings:
             value = getattr(self, name)
             if not 1 <= value <= most:
                 raise InputError(name, value, f"1 to {most}", "Change it, or the case sets.")
-        CertifiedGuardrail(self.alpha, self.delta).check_number(self.sets.n_calibration)
+        CertifiedGuardrail(self.alpha, self.delta).rank(self.sets.n_calibration)
 
 
 @dataclass(frozen=True)

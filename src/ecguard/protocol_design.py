@@ -72,7 +72,7 @@ class ProtocolDesignSettings:
             value = getattr(self, name)
             if not 1 <= value <= most:
                 raise InputError(name, value, f"1 to {most}", "Change it, or the case sets.")
-        CertifiedGuardrail(self.alpha, self.delta).check_number(self.sets.n_calibration)
+        CertifiedGuardrail(self.alpha, self.delta).rank(self.sets.n_calibration)
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ def test_scores_of_another_shape_are_refused(scores: Any) -> None:
 
 
 def test_too_few_cases_are_known_before_they_are_run() -> None:
-    CertifiedGuardrail().check_number(45)
-    with pytest.raises(InputError, match=r"n_calibration = 44 .*45 or more for alpha = 0\.05"):
-        CertifiedGuardrail().check_number(44)
+    assert CertifiedGuardrail().rank(45) == 1
+    words = r"n_calibration = 44 .*45 clean calibration cases or more for alpha = 0\.05"
+    with pytest.raises(InputError, match=words):
+        CertifiedGuardrail().rank(44)

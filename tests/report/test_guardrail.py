@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from itertools import chain
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_settings_come_from_parameters_and_profile(chapter):
 def test_parts_depend_on_the_code_but_not_on_the_report(chapter, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(gr, "run_detection", lambda *arguments: seen.append(arguments))
-    monkeypatch.setattr(gr, "load_amortised", lambda path: ("loaded", path))
+    monkeypatch.setattr(gr, "load_amortised", lambda path: SimpleNamespace(path=path, meta=None))
     monkeypatch.setattr(gr, "check_trained_for", lambda *_: None)
     gr.study(chapter)
     root, files = gr.find_root(), []
@@ -89,8 +90,8 @@ def test_parts_depend_on_the_code_but_not_on_the_report(chapter, monkeypatch, tm
     gr.study(replace(chapter, parameters=PARAMETERS | {"amortised_checkpoint": str(checkpoint)}))
     (settings, loaded, folder, digest), (_, other, _, longer) = seen
     assert settings == gr.settings_of(chapter)
-    assert loaded == ("loaded", None)
-    assert other == ("loaded", checkpoint)
+    assert loaded.path is None
+    assert other.path == checkpoint
     assert folder.is_relative_to(root)
     assert digest
     assert longer == "digest" + json.dumps(gr.versions()) + gr.sha256(checkpoint)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -136,7 +137,7 @@ def test_settings_come_from_parameters_and_profile(chapter):
 def test_parts_are_kept_in_the_checkout_under_the_code(chapter, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(pd, "run_protocol_design", lambda *arguments: seen.append(arguments))
-    monkeypatch.setattr(gr, "load_amortised", lambda path: ("loaded", path))
+    monkeypatch.setattr(gr, "load_amortised", lambda path: SimpleNamespace(path=path, meta=None))
     monkeypatch.setattr(gr, "check_trained_for", lambda *_: None)
     pd.study(chapter)
     checkpoint = tmp_path / "density.eqx"
@@ -146,8 +147,8 @@ def test_parts_are_kept_in_the_checkout_under_the_code(chapter, monkeypatch, tmp
     pd.study(chapter)
     (settings, loaded, folder, digest), (_, other, _, longer), (*_, nowhere, same) = seen
     assert settings == pd.settings_of(chapter)
-    assert loaded == ("loaded", None)
-    assert other == ("loaded", checkpoint)
+    assert loaded.path is None
+    assert other.path == checkpoint
     assert folder.name == "parts"
     assert nowhere is None
     assert digest == same

@@ -145,6 +145,13 @@ def test_digest_follows_package_checkpoint_and_companions(tiny):
     assert runner.chapter_digest(tiny, source, given, "a") in seen
 
 
+def assert_refused_before_any_work(tiny, words, parameters):
+    before = sorted(tiny.root.rglob("*"))
+    with pytest.raises(InputError, match=words):
+        again(tiny, parameters=parameters)
+    assert sorted(tiny.root.rglob("*")) == before
+
+
 @pytest.mark.usefixtures("bookless")
 @pytest.mark.parametrize(
     ("parameters", "words"),
@@ -156,18 +163,15 @@ def test_digest_follows_package_checkpoint_and_companions(tiny):
     ],
 )
 def test_bad_parameter_stops_before_any_work(tiny, parameters, words):
-    before = sorted(tiny.root.rglob("*"))
-    with pytest.raises(InputError, match=words):
-        again(tiny, parameters=parameters)
-    assert sorted(tiny.root.rglob("*")) == before
+    assert_refused_before_any_work(tiny, words, parameters)
 
 
 @pytest.mark.usefixtures("bookless")
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"n_calibration": 44}, "n_calibration = 44 .*45 or more"),
-        ({"alpha": 0.01}, "n_calibration = 48 .*230 or more"),
+        ({"n_calibration": 44}, "n_calibration = 44 .*45 clean calibration cases or more"),
+        ({"alpha": 0.01}, "n_calibration = 48 .*230 clean calibration cases or more"),
         ({"eval_noise_std": 0.2}, "eval_noise_std = 0.2"),
         ({"keep_probability": 0.1}, "keep_probability = 0.1"),
     ],
@@ -182,10 +186,7 @@ def test_what_a_guardrail_cannot_be_fitted_on_stops_before_any_work(tiny, parame
     )
     own = PARAMETERS + "\n".join(more)
     write_notebook(source, {"parameters": own, "start": START})
-    before = sorted(tiny.root.rglob("*"))
-    with pytest.raises(InputError, match=words):
-        again(tiny, parameters=parameters)
-    assert sorted(tiny.root.rglob("*")) == before
+    assert_refused_before_any_work(tiny, words, parameters)
 
 
 @pytest.mark.usefixtures("bookless")
@@ -198,10 +199,7 @@ def test_damaged_file_stops_before_any_work(tiny, name):
     (tiny.root / "damaged").write_bytes(b"1")
     for meta in ("model_meta.json", "amortised_meta.json"):
         (tiny.root / meta).write_text("{")
-    before = sorted(tiny.root.rglob("*"))
-    with pytest.raises(InputError, match="cannot be used"):
-        again(tiny, parameters={name: "damaged"})
-    assert sorted(tiny.root.rglob("*")) == before
+    assert_refused_before_any_work(tiny, "cannot be used", {name: "damaged"})
 
 
 @pytest.mark.usefixtures("bookless")
@@ -213,10 +211,7 @@ def test_variable_of_no_file_stops_before_any_work(tiny, monkeypatch, name, vari
     text = f'{PARAMETERS}{name}: str = ""'
     write_notebook(tiny.notebooks / "02-other.ipynb", {"parameters": text, "start": START})
     monkeypatch.setenv(variable, str(tiny.root / "none"))
-    before = sorted(tiny.root.rglob("*"))
-    with pytest.raises(InputError, match=variable):
-        again(tiny)
-    assert sorted(tiny.root.rglob("*")) == before
+    assert_refused_before_any_work(tiny, variable, {"profile": "smoke"})
 
 
 def test_folder_without_notebooks_is_refused(tiny):

@@ -50,19 +50,22 @@ class CertifiedGuardrail:
         """Fewest clean calibration cases that any threshold can be certified with."""
         return int(np.ceil(np.log(self.delta) / np.log1p(-self.alpha)))
 
-    def check_number(self, n: int) -> None:
-        """Refuse numbers of calibration cases that certify no threshold, before they are run.
+    def rank(self, n: int, name: str = "n_calibration") -> int:
+        """The rank of the threshold among n clean calibration cases, by the `name` of their number.
 
         Raises:
             InputError: fewer than `min_cases`.
         """
-        if not certified_rank(n, self.alpha, self.delta):
+        rank = certified_rank(n, self.alpha, self.delta)
+        if not rank:
             raise InputError(
-                "n_calibration",
+                name,
                 n,
-                f"{self.min_cases} or more for alpha = {self.alpha} and delta = {self.delta}",
+                f"{self.min_cases} clean calibration cases or more for alpha = {self.alpha} and "
+                f"delta = {self.delta}",
                 "Run more cases; fewer certify no threshold.",
             )
+        return rank
 
     def fit(self, clean_scores: ArrayLike) -> "CertifiedThreshold":
         """Put the threshold at the k-th lowest score of clean calibration cases.
@@ -73,17 +76,10 @@ class CertifiedGuardrail:
         Raises:
             InputError: fewer than `min_cases` scores, or one that is not finite.
         """
-        scores = np.sort(np.asarray(clean_scores, float), axis=None)
         if np.ndim(clean_scores) != 1:
             raise InputError("clean_scores", np.shape(clean_scores), "[n]", "Pass one score each.")
-        rank = certified_rank(len(scores), self.alpha, self.delta)
-        if not rank:
-            raise InputError(
-                "clean_scores",
-                len(scores),
-                f"{self.min_cases} clean calibration cases or more",
-                "Run more cases; fewer certify no threshold.",
-            )
+        scores = np.sort(np.asarray(clean_scores, float))
+        rank = self.rank(len(scores), "clean_scores")
         if not np.isfinite(scores).all():
             raise InputError("clean_scores", "NaN or infinite", "finite", "Check the cases.")
         return CertifiedThreshold(

@@ -5,7 +5,7 @@ electrode has none, and its likelihood is a product over the steps. Each step is
 so that protocols which share a step share its program.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -70,11 +70,19 @@ class JointLikelihood(eqx.Module):
 
     def currents(self, unknowns: Array) -> tuple[Array, ...]:
         """Currents [n, samples] of each step, mA/cm^2, of unknowns [n, 9 or 12]."""
-        found, theta = [], None
+        return tuple(current for current, _ in self.through(current_of, unknowns))
+
+    def through(self, each: Callable[..., tuple[Any, Any]], values: Any) -> list[tuple[Any, Any]]:
+        """What `each(step, rest, values, carried)` gives, step by step.
+
+        Args:
+            each: gives a result and what is carried to the next step; None comes to the first.
+            values: the same for all steps.
+        """
+        found: list[tuple[Any, Any]] = []
         for step, rest in zip(self.steps, self.rests, strict=True):
-            current, theta = current_of(step, rest, unknowns, theta)
-            found.append(current)
-        return tuple(found)
+            found.append(each(step, rest, values, found[-1][1] if found else None))
+        return found
 
 
 @eqx.filter_jit

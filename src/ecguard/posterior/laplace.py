@@ -214,12 +214,9 @@ def log_likelihoods(likelihood: JointLikelihood, scores: NDArray[np.floating]) -
     places = np.asarray(scores)
 
     def some(rows: NDArray[np.intp]) -> Floats:
-        own, found, theta = take(held, rows), [], None
         here = jnp.asarray(places[rows], jnp.float32)
-        for step, rest in zip(own.steps, own.rests, strict=True):
-            value, theta = _log_likelihood(step, rest, here, theta)
-            found.append(np.asarray(value, np.float64))
-        return np.asarray(np.sum(found, axis=0))
+        each = take(held, rows).through(_log_likelihood, here)
+        return np.asarray(np.sum([np.asarray(own, np.float64) for own, _ in each], axis=0))
 
     return np.asarray(in_blocks(some, len(places), BLOCK))
 
@@ -237,10 +234,7 @@ def _at(likelihood: Any, rows: NDArray[np.intp], scores: Floats) -> _Local:
     """What the cases `rows` show at scores [b, d], in a batch that is filled up to its size."""
     filled = np.arange(BLOCK).clip(max=len(rows) - 1)
     own, places = take(likelihood, rows[filled]), jnp.asarray(scores[filled], jnp.float32)
-    found, film = [], None
-    for step, rest in zip(own.steps, own.rests, strict=True):
-        local, film = _local(step, rest, places, film)
-        found.append(local)
+    found = [local for local, _ in own.through(_local, places)]
     sums = (
         np.sum([np.asarray(leaf, np.float64) for leaf in own], axis=0)
         for own in zip(*found, strict=True)

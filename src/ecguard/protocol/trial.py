@@ -21,7 +21,7 @@ from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import draw_amortised, from_amortised
 from ecguard.posterior.fouled import find_peaks, scores_of
 from ecguard.posterior.joint import JointLikelihood, Rest
-from ecguard.posterior.laplace import Laplace, find_peak, log_likelihoods, unknowns_of
+from ecguard.posterior.laplace import Laplace, electrodes, find_peak, log_likelihoods
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
 from ecguard.posterior.peaks import Peaks
 from ecguard.posterior.tempered import in_blocks, take
@@ -208,7 +208,7 @@ def _predict(
     whole = jax.tree.map(np.asarray, JointLikelihood.of(steps, protocol.rests))
 
     def block(rows: NDArray[np.intp]) -> tuple[Array, ...]:
-        unknowns = unknowns_of(jnp.asarray(peak.scores[rows], jnp.float32))
+        unknowns = jnp.asarray(electrodes(peak.scores[rows]), jnp.float32)
         currents: tuple[Array, ...] = take(whole, rows).currents(unknowns)
         return currents
 

@@ -126,16 +126,17 @@ class _Side:
         design = jnp.asarray(place, jnp.float32)
         *earlier, last = self.likelihood.steps
         rests = self.likelihood.rests
-        steps: list[SimulatorLikelihood] = []
-        before = theta = None
-        for step, rest in zip((*earlier, _designed(last, design)), rests, strict=True):
-            before = theta
-            shown, theta = current_of(step, rest, self.unknowns, before)
-            steps.append(eqx.tree_at(lambda own: own._observation.current, step, shown))
-        likelihood = JointLikelihood(tuple(steps), rests)
+        designed = JointLikelihood((*earlier, _designed(last, design)), rests)
+        found = designed.through(current_of, self.unknowns)
+        steps = tuple(
+            eqx.tree_at(lambda own: own._observation.current, step, shown)
+            for step, (shown, _) in zip(designed.steps, found, strict=True)
+        )
+        likelihood = JointLikelihood(steps, rests)
         peak = find_peak(likelihood, self.scores)
         self.scores = peak.scores
         scores = jnp.asarray(peak.scores, jnp.float32)
+        before = found[-2][1] if earlier else None
         slope = _slope(last, rests[-1], self.unknowns, before, scores, design)
         return 2.0 * peak.loss, np.asarray(slope, np.float64)
 

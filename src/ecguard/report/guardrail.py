@@ -97,7 +97,7 @@ def materials(chapter: Chapter) -> tuple[Amortised, Path | None, str]:
     digest += "".join(sha256(path) for path in companions(found.path)) if found.path else ""
     amortised = load_amortised(found.path)
     sets = sets_of(chapter)
-    check_trained_for(amortised, sets.noise_std, sets.keep_probability)
+    check_trained_for(amortised.meta, sets.noise_std, sets.keep_probability)
     return amortised, Layout(root).parts if root else None, digest
 
 

@@ -64,7 +64,7 @@ def load_engines(chapter: Chapter) -> Engines:
     surrogate = load_surrogate(find_family_checkpoint(given["family_checkpoint"]).path)
     amortised = load_amortised(find_amortised_checkpoint(given["amortised_checkpoint"]).path)
     asked = settings_of(chapter)
-    check_trained_for(amortised, asked.noise_std, asked.keep_probability)
+    check_trained_for(amortised.meta, asked.noise_std, asked.keep_probability)
     error = measure_error(surrogate, chapter.profile.n_error_cases)
     tempered = TemperedSettings(chapter.profile.tempered_particles)
     return Engines(surrogate, error, amortised, tempered, seed=given["seed"])
@@ -206,7 +206,7 @@ def finding(result: CalibrationResult) -> Markdown:
     lines.append(
         f"The corrected engine's mean parameter error is {ratio:.2f} times that of the "
         "reference's posterior. What is left is mostly what one trace cannot tell, as the exact "
-        f"engine, which relies on no training, errs by "
+        "engine, which relies on no training, errs by "
         f"{result.case_error(EXACT).mean():.2f} prior std too."
     )
     single = result.contraction(CORRECTED)[result.n_couples == 1]

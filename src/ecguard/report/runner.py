@@ -216,19 +216,18 @@ def check_inputs(layout: Layout, source: Path, parameters: Mapping[str, Any]) ->
     """
     from ecguard.case_sets import CaseSetSettings
     from ecguard.guardrail import CertifiedGuardrail
-    from ecguard.posterior.amortised.artefacts import check_trained_for, load_amortised
+    from ecguard.posterior.amortised.artefacts import check_trained_for, load_amortised, load_meta
 
     found, kinds = input_files(layout, source, parameters), declared(source)
     if "n_calibration" in kinds:
         rule = {name: parameters[name] for name in ("alpha", "delta") if name in parameters}
         usual = profile_named(parameters.get("profile", "smoke")).n_calibration
-        CertifiedGuardrail(**rule).check_number(parameters.get("n_calibration") or usual)
+        CertifiedGuardrail(**rule).rank(parameters.get("n_calibration") or usual)
     if "amortised_checkpoint" in kinds:
-        asked = CaseSetSettings()
         check_trained_for(
-            load_amortised(found.get("amortised_checkpoint")),
-            parameters.get("eval_noise_std", asked.noise_std),
-            parameters.get("keep_probability", asked.keep_probability),
+            load_meta(found.get("amortised_checkpoint")),
+            parameters.get("eval_noise_std", CaseSetSettings.noise_std),
+            parameters.get("keep_probability", CaseSetSettings.keep_probability),
         )
     if not found:
         return
@@ -236,6 +235,8 @@ def check_inputs(layout: Layout, source: Path, parameters: Mapping[str, Any]) ->
     from ecguard.study import check_fit
     from ecguard.surrogate import load_surrogate
 
+    if "amortised_checkpoint" in found:
+        load_amortised(found["amortised_checkpoint"])
     if "family_checkpoint" in found:
         load_surrogate(found["family_checkpoint"])
     surrogate = load_surrogate(found.get("checkpoint"))

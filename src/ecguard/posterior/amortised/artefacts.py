@@ -57,13 +57,12 @@ class Amortised(eqx.Module):
     meta: AmortisedMeta = eqx.field(static=True)
 
 
-def check_trained_for(amortised: Amortised, noise_std: float, keep_probability: float) -> None:
+def check_trained_for(meta: AmortisedMeta, noise_std: float, keep_probability: float) -> None:
     """Refuse a noise level, mA/cm^2, or a share of observed samples before any work.
 
     Raises:
         InputError: the density was not trained for it.
     """
-    meta = amortised.meta
     for name, value, (low, high), unit in (
         ("eval_noise_std", noise_std, meta.noise_range, " mA/cm^2"),
         ("keep_probability", keep_probability, meta.keep_range, ""),
@@ -114,7 +113,7 @@ def load_amortised(checkpoint_path: Path | str | None = None) -> Amortised:
         InputError: a file is missing or damaged, belongs to another family, or the files do not
             fit each other.
     """
-    path = BUILT_IN_FOLDER / CHECKPOINT_FILE if checkpoint_path is None else Path(checkpoint_path)
+    path = _path(checkpoint_path)
     if not path.is_file():
         raise InputError(
             "amortised_checkpoint",
@@ -122,7 +121,7 @@ def load_amortised(checkpoint_path: Path | str | None = None) -> Amortised:
             "an existing file",
             "Correct the path, or make one by `ecguard train OUT_DIR --engine amortised`.",
         )
-    meta = _read_meta(path.parent / META_FILE)
+    meta = load_meta(path)
     template = jax.eval_shape(
         lambda: (
             jax.tree.map(
@@ -147,6 +146,19 @@ def load_amortised(checkpoint_path: Path | str | None = None) -> Amortised:
     if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves((network, basis))):
         raise _damaged(path, "a weight is NaN or infinite")
     return Amortised(network, basis, meta)
+
+
+def load_meta(checkpoint_path: Path | str | None = None) -> AmortisedMeta:
+    """Read what lies beside a checkpoint, and no weights; None for the built-in one.
+
+    Raises:
+        InputError: it is missing, damaged or of another family.
+    """
+    return _read_meta(_path(checkpoint_path).parent / META_FILE)
+
+
+def _path(checkpoint_path: Path | str | None) -> Path:
+    return BUILT_IN_FOLDER / CHECKPOINT_FILE if checkpoint_path is None else Path(checkpoint_path)
 
 
 def _read_meta(path: Path) -> AmortisedMeta:
