@@ -100,7 +100,7 @@ def unknowns_of(scores: Array) -> Array:
 
 
 def electrodes(scores: NDArray[np.floating]) -> Floats:
-    """The same of scores on the host, in double precision but for rounding [..., 9 or 12]."""
+    """`unknowns_of`, compiled, from the host and back [..., 9 or 12]."""
     return np.asarray(_unknowns(jnp.asarray(scores, jnp.float32)), np.float64)
 
 
