@@ -9,6 +9,7 @@ import pytest
 
 from ecguard.errors import InputError
 from ecguard.files import sha256
+from ecguard.posterior.amortised.artefacts import BUILT_IN_FOLDER, CHECKPOINT_FILE, META_FILE
 from ecguard.report import runner
 from ecguard.report.notebooks import ChapterError
 from ecguard.report.payload import load_payload
@@ -200,6 +201,17 @@ def test_damaged_file_stops_before_any_work(tiny, name):
     for meta in ("model_meta.json", "amortised_meta.json"):
         (tiny.root / meta).write_text("{")
     assert_refused_before_any_work(tiny, "cannot be used", {name: "damaged"})
+
+
+@pytest.mark.usefixtures("bookless")
+def test_damaged_weights_beside_their_own_meta_stop_before_any_work(tiny):
+    (source,) = tiny.sources
+    text = f'{PARAMETERS}amortised_checkpoint: str = ""'
+    write_notebook(source, {"parameters": text, "start": START})
+    (tiny.root / CHECKPOINT_FILE).write_bytes(b"1")
+    shutil.copy(BUILT_IN_FOLDER / META_FILE, tiny.root)
+    given = {"amortised_checkpoint": CHECKPOINT_FILE}
+    assert_refused_before_any_work(tiny, "its leaves do not fit", given)
 
 
 @pytest.mark.usefixtures("bookless")
