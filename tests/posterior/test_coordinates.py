@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.scipy.stats import norm
 
 from ecguard import family
 from ecguard.posterior import coordinates as co
@@ -16,7 +15,6 @@ ROUNDING = 1e-6
 from_scores = jax.jit(co.from_scores, static_argnums=1)
 to_scores = jax.jit(co.to_scores, static_argnums=1)
 intervals = jax.jit(co.intervals, static_argnums=1)
-log_prior_of_scores = jax.jit(co.log_prior_of_scores, static_argnums=2)
 to_coordinates = jax.jit(lambda unknowns: co.to_coordinates(split(unknowns)))
 to_unknowns = jax.jit(lambda coordinates: join(co.to_electrode(coordinates)))
 
@@ -79,16 +77,6 @@ def test_volume_is_the_determinant_of_the_map(n_couples: int) -> None:
         wanted = np.linalg.slogdet(np.asarray(jacobian))[1]
         np.testing.assert_allclose(co.log_volume(electrode), wanted, rtol=0, atol=1e-9)
     assert np.ptp(wanted) > 0.5
-
-
-@both
-def test_prior_of_scores_integrates_to_one(n_couples: int) -> None:
-    scores = normal(n_couples)
-    found = log_prior_of_scores(scores, from_scores(scores, n_couples), n_couples)
-    ratio = np.exp(np.asarray(found - norm.logpdf(scores).sum(axis=1), np.float64))
-    error = ratio.std() / np.sqrt(len(ratio))
-    assert ratio.mean() == pytest.approx(1.0, abs=4 * error)
-    assert error < 0.02
 
 
 @both

@@ -16,10 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.scipy.special import ndtr, ndtri
-from jax.scipy.stats import norm
 
 from ecguard import family
-from ecguard.posterior.unknowns import Electrode, join, log_prior
+from ecguard.posterior.unknowns import Electrode
 from ecguard.simulator import FARADAY, GAS_CONSTANT
 
 PER_COUPLE = 7
@@ -217,11 +216,3 @@ def to_scores(coordinates: Array, n_couples: int) -> Array:
     """Scores [..., 7 m + 2] of coordinates: the inverse of `from_scores`."""
     low, high = intervals(coordinates, n_couples)
     return ndtri(jnp.clip((coordinates - low) / (high - low), _ROOM, 1.0 - _ROOM))
-
-
-def log_prior_of_scores(scores: Array, coordinates: Array, n_couples: int) -> Array:
-    """ln density [...] of the family's prior over scores, given their coordinates."""
-    low, high = intervals(coordinates, n_couples)
-    electrode = to_electrode(coordinates)
-    stretch = jnp.sum(jnp.log(high - low) + norm.logpdf(scores), axis=-1)
-    return log_prior(join(electrode), n_couples) + log_volume(electrode) + stretch

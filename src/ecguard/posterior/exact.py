@@ -1,7 +1,8 @@
 """The posterior of an electrode by tempering from the family's prior: it relies on no training.
 
-The particles at the posterior are few independent ones where moves are seldom accepted. They are
-where population Monte Carlo starts, whose draws are independent.
+Particles move in apparent scores, in which the posterior is straight. At the posterior they are few
+independent ones where moves are seldom accepted: they are where population Monte Carlo starts,
+whose draws are independent.
 """
 
 from dataclasses import replace
@@ -13,11 +14,12 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
+from ecguard.posterior import apparent
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.likelihood import Likelihood
 from ecguard.posterior.population import PopulationSettings, sample_population
-from ecguard.posterior.tempered import Particle, Path, TemperedSettings, sample_tempered
-from ecguard.posterior.unknowns import draw_prior, join, split
+from ecguard.posterior.tempered import LOWEST, Particle, Path, TemperedSettings, sample_tempered
+from ecguard.posterior.unknowns import draw_prior, join, log_prior, split
 
 
 class Sampled(NamedTuple):
@@ -39,28 +41,47 @@ class Sampled(NamedTuple):
 
 
 class FromPrior(Path):
-    """From the family's prior to the posterior.
+    """From the family's prior to the posterior, in apparent scores.
 
     Args:
         likelihood: of the trace.
+        held: its `held_potential`, V.
         n_couples: of the electrode.
     """
 
     likelihood: Likelihood
+    held: Array
     n_couples: int = eqx.field(static=True)
 
+    @classmethod
+    def of(cls, likelihood: Likelihood, n_couples: int) -> "FromPrior":
+        """Of n traces; the leaves have a leading axis."""
+        held = apparent.held_potential(likelihood.observation.E_V)
+        return cls(likelihood, jnp.asarray(held), n_couples)
+
     def draw(self, key: Array, n: int) -> Array:
-        electrode = split(draw_prior(key, n, self.n_couples))
-        return co.to_scores(co.to_coordinates(electrode), self.n_couples)
+        return _scores(draw_prior(key, n, self.n_couples), self.held, self.n_couples)
 
     def weigh(self, scores: Array) -> Particle:
-        coordinates = co.from_scores(scores, self.n_couples)
-        base = co.log_prior_of_scores(scores, coordinates, self.n_couples)
-        return Particle(scores, base, self.likelihood(join(co.to_electrode(coordinates))))
+        placed = apparent.from_scores(scores, self.held, self.n_couples)
+        electrode = co.to_electrode(placed.coordinates)
+        unknowns = join(electrode)
+        base = log_prior(unknowns, self.n_couples) + co.log_volume(electrode) + placed.log_volume
+        inside = placed.inside & jnp.isfinite(base)
+        gain = jnp.where(inside, self.likelihood(unknowns), -jnp.inf)
+        return Particle(scores, jnp.where(inside, base, LOWEST), gain)
+
+    def unknowns(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of scores of n traces [n, k, d]."""
+        return np.asarray(_unknowns(jnp.asarray(scores), self.held, self.n_couples))
+
+    def scores(self, unknowns: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Of unknowns of n traces [n, k, d]: the inverse of `unknowns`."""
+        return np.asarray(_scores(jnp.asarray(unknowns), self.held[:, None], self.n_couples))
 
     @property
     def axes(self) -> Any:
-        return FromPrior(self.likelihood.axes, self.n_couples)
+        return FromPrior(self.likelihood.axes, 0, self.n_couples)  # type: ignore[arg-type]
 
 
 def infer_exact(
@@ -82,13 +103,13 @@ def infer_exact(
     Raises:
         InputError: a trace has no finite likelihood, or its posterior is not reached.
     """
-    path = FromPrior(likelihood, n_couples)
+    path = FromPrior.of(likelihood, n_couples)
     near = sample_tempered(path, keys, settings)
     population = population or PopulationSettings()
     size = population.n_proposals * n_couples
     found = sample_population(path, keys, replace(population, n_proposals=size), near.scores)
     return Sampled(
-        to_unknowns(found.scores, n_couples),
+        path.unknowns(found.scores),
         found.log_evidence,
         found.effective,
         near.rungs,
@@ -96,11 +117,12 @@ def infer_exact(
     )
 
 
-def to_unknowns(scores: NDArray[np.float32], n_couples: int) -> NDArray[np.float32]:
-    """Unknowns [..., 7 m + 2] of scores."""
-    return np.asarray(_to_unknowns(jnp.asarray(scores), n_couples))
+@eqx.filter_jit
+def _scores(unknowns: Array, held: Array, n_couples: int) -> Array:
+    return apparent.to_scores(co.to_coordinates(split(unknowns)), held, n_couples)
 
 
 @eqx.filter_jit
-def _to_unknowns(scores: Array, n_couples: int) -> Array:
-    return join(co.to_electrode(co.from_scores(scores, n_couples)))
+def _unknowns(scores: Array, held: Array, n_couples: int) -> Array:
+    placed = apparent.from_scores(scores, held[:, None], n_couples)
+    return join(co.to_electrode(placed.coordinates))

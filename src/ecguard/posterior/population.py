@@ -47,7 +47,7 @@ class PopulationSettings:
     effective: int = 1000
     most_rounds: int = 20
     kept: int = 6
-    components: int = 16
+    components: int = 6
     n_draws: int = 1000
     block: int = 1
 

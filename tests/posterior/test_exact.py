@@ -1,0 +1,89 @@
+"""The exact engine: what apparent scores are for, and what it does with impossible traces."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ecguard.clean_cases import CleanSettings, draw_clean
+from ecguard.posterior import coordinates as co
+from ecguard.posterior.exact import FromPrior, infer_exact
+from ecguard.posterior.likelihood import SimulatorLikelihood
+from ecguard.posterior.population import PopulationSettings, sample_population
+from ecguard.posterior.tempered import LOWEST, Particle, Path
+from ecguard.posterior.unknowns import join, log_prior, split
+
+CASES = 4
+
+
+class InCoordinates(Path):
+    """The same posterior in scores whose intervals hang on the wide coordinates."""
+
+    likelihood: SimulatorLikelihood
+    n_couples: int = eqx.field(static=True)
+
+    def draw(self, key, n):
+        raise NotImplementedError
+
+    def weigh(self, scores):
+        coordinates = co.from_scores(scores, self.n_couples)
+        electrode = co.to_electrode(coordinates)
+        low, high = co.intervals(coordinates, self.n_couples)
+        stretch = jnp.sum(jnp.log(high - low) + jax.scipy.stats.norm.logpdf(scores))
+        base = log_prior(join(electrode), self.n_couples) + co.log_volume(electrode) + stretch
+        return Particle(scores, base, self.likelihood(join(electrode)))
+
+    @property
+    def axes(self):
+        return InCoordinates(0, self.n_couples)
+
+
+def keys(n, seed=0):
+    return jax.random.split(jax.random.key(seed), n)
+
+
+@pytest.fixture(scope="module")
+def group():
+    found = draw_clean(CleanSettings(n_cases=24, tasks=("cv",)))
+    return next(own for own in found if own.n_couples == 2).take(slice(0, CASES))
+
+
+@pytest.fixture(scope="module")
+def likelihood(group):
+    return SimulatorLikelihood.of(group.observation)
+
+
+@pytest.fixture(scope="module")
+def found(likelihood):
+    return infer_exact(likelihood, 2, keys(CASES))
+
+
+def test_two_couples_end_with_enough_effective_draws(found):
+    assert (found.effective >= PopulationSettings().effective).all()
+    assert (found.acceptance > 0.15).all()
+
+
+def test_draws_lie_in_the_prior_and_hold_the_truth(found, group):
+    inside = np.isfinite(np.asarray(log_prior(jnp.asarray(found.unknowns), 2)))
+    assert inside.mean() > 0.999
+    low, high = np.quantile(found.unknowns, [0.005, 0.995], axis=1)
+    assert ((group.unknowns > low) & (group.unknowns < high)).mean() > 0.8
+
+
+def test_the_same_draws_are_worth_little_in_other_scores(found, likelihood):
+    """One normal shape fitted to a posterior's own draws holds it in apparent scores alone."""
+    once = PopulationSettings(n_proposals=4096, components=1, most_rounds=1)
+    path, bent = FromPrior.of(likelihood, 2), InCoordinates(likelihood, 2)
+    coordinates = co.to_coordinates(split(jnp.asarray(found.unknowns)))
+    straight = sample_population(path, keys(CASES), once, path.scores(found.unknowns))
+    other = sample_population(bent, keys(CASES), once, np.asarray(co.to_scores(coordinates, 2)))
+    assert np.median(straight.efficiency) > 4 * np.median(other.efficiency)
+
+
+def test_scores_off_the_prior_weigh_nothing(likelihood):
+    path = FromPrior.of(likelihood, 2)
+    far = jnp.full((CASES, 3, 16), 4.0)
+    weighed = path.weigh_many(far)
+    assert (np.asarray(weighed.base) == LOWEST).all()
+    assert not np.isfinite(np.asarray(weighed.gain)).any()
