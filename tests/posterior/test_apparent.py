@@ -119,7 +119,7 @@ def changed_by(coordinates, scores_of, electrode_of, current, moves):
 
 
 def test_a_held_trace_is_left_alone_by_all_but_flux_and_rate():
-    """Moves of D and alpha bend around the rate that a step shows; in other scores they change it."""
+    """Moves of D and alpha leave the rate that a step shows alone; in other scores they do not."""
     waveform = chronoamperometry(0.7, 0.02, 3.0, 256)
     coordinates, current = middle(waveform, 1)
     held = apparent.held_potential(np.asarray(waveform.E_V)[None])

@@ -1,4 +1,4 @@
-"""Scores among which the posterior of a clean electrode is straight: what a trace shows comes first.
+"""Scores among which the posterior of a clean electrode is straight: what a trace shows is first.
 
 A posterior is thin along what a trace shows and as wide as the prior along the rest. In scores
 whose intervals hang on the wide coordinates, as those of `coordinates` do, thin directions bend as

@@ -97,15 +97,16 @@ def infer_exact(
         likelihood: of the traces, with a leading axis; exact if it is the simulator's.
         n_couples: of the electrodes, 1 or 2.
         keys: a random key for each trace [n].
-        settings: of the tempering.
+        settings: of the tempering; a second couple doubles the particles.
         population: of what follows it; a second couple doubles the draws of a round.
 
     Raises:
         InputError: a trace has no finite likelihood, or its posterior is not reached.
     """
     path = FromPrior.of(likelihood, n_couples)
-    near = sample_tempered(path, keys, settings)
-    population = population or PopulationSettings()
+    settings, population = settings or TemperedSettings(), population or PopulationSettings()
+    many = replace(settings, n_particles=settings.n_particles * n_couples)
+    near = sample_tempered(path, keys, many)
     size = population.n_proposals * n_couples
     found = sample_population(path, keys, replace(population, n_proposals=size), near.scores)
     return Sampled(
