@@ -23,7 +23,7 @@ to_coordinates = jax.jit(lambda unknowns: co.to_coordinates(split(unknowns)))
 to_unknowns = jax.jit(lambda coordinates: join(co.to_electrode(coordinates)))
 
 both = pytest.mark.parametrize("n_couples", [1, 2])
-traces = pytest.mark.parametrize("held", [HELD_V, 0.4, SWEEPING])
+traces = pytest.mark.parametrize("held", [HELD_V, 0.4, -1.5, SWEEPING])
 
 
 def drawn(n_couples, n=N):

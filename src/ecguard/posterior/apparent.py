@@ -36,8 +36,6 @@ _INVERSE_THERMAL = FARADAY / (GAS_CONSTANT * family.TEMPERATURE_K)
 _LN_D, _LN_K0 = co.RANGES[1], np.log(family.K0_RANGE_CM_S)
 _LN_C = np.log(family.C_OX_RANGE_MM)
 _LARGEST_A, _LARGEST_G = np.exp(co.RANGES[0, 1]), co.RANGES[6, 1]
-_FARTHEST_X = _INVERSE_THERMAL * 1.3  # a held potential in units of RT/F from a half-wave one
-_LN_RATE = (co.RANGES[4, 0], co.RANGES[4, 1] + family.ALPHA_RANGE[1] * _FARTHEST_X)
 
 Interval = tuple[Any, Any]
 
@@ -126,7 +124,7 @@ def _walk(
     log_volume = log_volume + stretch
     for start, B in zip(starts, flux, strict=True):
         e = place(start + 5, *co.RANGES[5])
-        rate = place(start + 4, *_LN_RATE)
+        rate = place(start + 4, *_rate_interval(held))
         G = _FLUX * jnp.sinh(place(start + 6, 0.0, np.arcsinh((_LARGEST_A + _LARGEST_G) / _FLUX)))
         at = _shares(held, e)
         turn = at.reduced**2 + at.oxidised**2
@@ -195,6 +193,14 @@ def _fluxes(quantities: list[Array], held: Array) -> tuple[list[Array], Array]:
         jnp.where(sweeps, jnp.exp(own), one) for own, one in zip(quantities, shown, strict=True)
     ]
     return each, jnp.where(sweeps, jnp.sum(jnp.stack(quantities), axis=0), stretch)
+
+
+def _rate_interval(held: Array) -> Interval:
+    """Of l, or of L, which the farthest half-wave potential makes the largest."""
+    (low, high), (lowest_V, highest_V) = co.RANGES[4], co.RANGES[5]
+    farthest = jnp.maximum(highest_V - held, held - lowest_V)
+    reach = family.ALPHA_RANGE[1] * _INVERSE_THERMAL * farthest + np.log(2)
+    return low, high + jnp.where(jnp.isnan(held), 0.0, reach)
 
 
 def _b_interval(a: Array) -> Interval:
