@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from ecguard import family
 from ecguard.posterior import apparent
 from ecguard.posterior import coordinates as co
-from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
-from ecguard.posterior.unknowns import draw_prior, join, log_prior, ranges, split
+from ecguard.posterior.exact import FromPrior
+from ecguard.posterior.likelihood import Likelihood, Observation, SimulatorLikelihood
+from ecguard.posterior.unknowns import draw_prior, join, ranges, split
 from ecguard.waveforms import chronoamperometry, cyclic, square_wave, tone
 
 N = 4000
@@ -87,11 +89,50 @@ def test_what_is_inside_is_an_electrode_of_the_prior(n_couples, held):
     assert np.isfinite(found.coordinates).all()
     inside = np.asarray(found.inside)
     assert 0.3 < inside.mean() < 1.0
-    values = np.asarray(to_unknowns(found.coordinates), np.float64)[inside]
+    values = np.asarray(to_unknowns(found.coordinates), np.float64)
     low, high = ranges(n_couples)
     fits = ((values - low) / (high - low) > -1e-4) & ((high - values) / (high - low) > -1e-4)
-    assert fits.all(axis=1).mean() > 0.97
-    assert np.isfinite(np.asarray(log_prior(values, n_couples))).any()
+    assert fits[inside].all(axis=1).mean() > 0.999
+    # no other scores are the same electrode
+    again = np.asarray(to_scores(found.coordinates, jnp.full(N, held), n_couples))
+    apart = np.abs(again - np.asarray(scores)).max(axis=1)
+    inner = inside & (np.abs(np.asarray(scores)).max(axis=1) < 4)
+    assert np.quantile(apart[inner], 0.99) < 1e-2
+
+
+@both
+@traces
+def test_prior_of_scores_integrates_to_one(n_couples, held):
+    """By importance sampling from a wide normal law around draws of the prior."""
+    n = 100_000
+    near = np.asarray(to_scores(drawn(n_couples), jnp.full(N, held), n_couples), np.float64)
+    law = stats.multivariate_normal(near.mean(axis=0), 1.3 * np.cov(near.T))
+    scores = law.rvs(n, random_state=0)
+    seen = Observation(None, None, jnp.zeros((n, 1)), jnp.zeros((n, 1), bool), jnp.ones(n))
+    path = FromPrior(Blind(seen), jnp.full(n, held, jnp.float32), n_couples)
+    weigh = jax.jit(jax.vmap(lambda own, at: own.weigh(at), in_axes=(path.axes, 0)))
+    base = np.asarray(weigh(path, jnp.asarray(scores, jnp.float32)).base, np.float64)
+    ratio = np.exp(base - law.logpdf(scores))
+    error = ratio.std() / np.sqrt(n)
+    assert ratio.mean() == pytest.approx(1.0, abs=4 * error)
+    assert error < 0.05
+
+
+class Blind(Likelihood):
+    """Of traces that show nothing."""
+
+    seen: Observation
+
+    def expected(self, unknowns):  # noqa: ARG002
+        return self.seen.current, 0.0
+
+    @property
+    def observation(self):
+        return self.seen
+
+    @property
+    def axes(self):
+        return Blind(Observation(None, None, 0, 0, 0))
 
 
 def middle(waveform, n_couples):
@@ -118,7 +159,7 @@ def changed_by(coordinates, scores_of, electrode_of, current, moves):
     return np.abs(traces - traces[0]).max(axis=1)[1:] / np.ptp(traces[0])
 
 
-def test_a_held_trace_is_left_alone_by_all_but_flux_and_rate():
+def test_a_held_trace_is_left_alone_by_diffusion_coefficients_and_alpha():
     """Moves of D and alpha leave the rate that a step shows alone; in other scores they do not."""
     waveform = chronoamperometry(0.7, 0.02, 3.0, 256)
     coordinates, current = middle(waveform, 1)

@@ -68,7 +68,7 @@ def test_draws_lie_in_the_prior_and_hold_the_truth(found, group):
     inside = np.isfinite(np.asarray(log_prior(jnp.asarray(found.unknowns), 2)))
     assert inside.mean() > 0.999
     low, high = np.quantile(found.unknowns, [0.005, 0.995], axis=1)
-    assert ((group.unknowns > low) & (group.unknowns < high)).mean() > 0.8
+    assert ((group.unknowns > low) & (group.unknowns < high)).mean() > 0.92
 
 
 def test_the_same_draws_are_worth_little_in_other_scores(found, likelihood):

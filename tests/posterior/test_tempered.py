@@ -102,6 +102,4 @@ def test_no_finite_weight_is_an_error():
     path, *_ = problem(cases=1)
     nothing = eqx.tree_at(lambda p: p.seen, path, path.seen * jnp.nan)
     with pytest.raises(InputError, match="no particle has a finite likelihood"):
-        sample_tempered(
-            nothing, jax.random.split(jax.random.key(0), 1), TemperedSettings(64, 8, n_draws=64)
-        )
+        sample_tempered(nothing, jax.random.split(jax.random.key(0), 1), TemperedSettings(64, 8))

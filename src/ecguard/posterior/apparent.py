@@ -1,16 +1,17 @@
-"""Scores among which the posterior of a clean electrode is straight: what a trace shows is first.
+"""Scores among which posteriors of clean electrodes bend less: what a trace shows comes first.
 
 A posterior is thin along what a trace shows and as wide as the prior along the rest. In scores
 whose intervals hang on the wide coordinates, as those of `coordinates` do, thin directions bend as
 the wide ones move, and no mixture of few components follows. Here apparent quantities come first,
 on intervals of their own, and what a trace hardly tells comes after, within what they leave.
 
-A trace that sweeps shows of each couple its amplitude a, rate l, half-wave potential e and
+A trace that sweeps shows of each couple its amplitude a, log rate l, half-wave potential e and
 g = C_red sqrt(D_red), as `coordinates` has them. A trace that is held at one potential E shows what
 drives the current there (Bard and Faulkner, Electrochemical Methods, 2nd ed., section 5.5.1). With
-x = F (E - e) / RT and s the logistic function these are the flux B = s(-x) exp(a) - s(x) g and the
-rate L = ln(exp(l - alpha x) + exp(l + (1 - alpha) x)); G = s(x) exp(a) + s(-x) g completes them.
-Of two couples it shows the sum of the fluxes better than either, and their difference less well.
+x = F (E - e) / RT and s the logistic function these are B = s(-x) exp(a) - s(x) g, the flux times
+sqrt(pi t) at long times t, and the log rate L = ln(exp(l - alpha x) + exp(l + (1 - alpha) x)).
+G = s(x) exp(a) + s(-x) g completes them; a rest before a step shows g as well, which bends with e
+here. Of two couples a held trace shows the sum of their B better than either or the difference.
 """
 
 from collections.abc import Callable
@@ -45,8 +46,9 @@ class Placed(NamedTuple):
 
     Args:
         coordinates: as `coordinates` has them; any finite ones where not inside.
-        log_volume: ln |d coordinates / d scores| [...].
-        inside: whether there is such an electrode [...].
+        log_volume: ln |d coordinates / d scores| [...]; of far scores, which share a place, as the
+            normal law has it.
+        inside: whether there is such an electrode, but for the order of two couples [...].
     """
 
     coordinates: Array
@@ -95,7 +97,8 @@ def to_scores(coordinates: Array, held: Array, n_couples: int) -> Array:
     places: dict[int, Array] = {}
 
     def quantity(position: int, low: Any, high: Any) -> Array:
-        places[position] = (own[position] - low) / (high - low)
+        width = jnp.where(high > low, high - low, 1.0)
+        places[position] = (own[position] - low) / width
         return own[position]
 
     _walk(quantity, held, coordinates[..., 0], n_couples)

@@ -1,7 +1,7 @@
 """The posterior of an electrode by tempering from the family's prior: it relies on no training.
 
-Particles move in apparent scores, in which the posterior is straight. At the posterior they are few
-independent ones where moves are seldom accepted: they are where population Monte Carlo starts,
+Particles move in apparent scores, in which the posterior bends little. At the posterior they are
+few independent ones where moves are seldom accepted: they are where population Monte Carlo starts,
 whose draws are independent.
 """
 
@@ -20,6 +20,8 @@ from ecguard.posterior.likelihood import Likelihood
 from ecguard.posterior.population import PopulationSettings, sample_population
 from ecguard.posterior.tempered import LOWEST, Particle, Path, TemperedSettings, sample_tempered
 from ecguard.posterior.unknowns import draw_prior, join, log_prior, split
+
+_STARTS = 4000  # particles to which the first mixture is fitted, at most
 
 
 class Sampled(NamedTuple):
@@ -105,7 +107,9 @@ def infer_exact(
     """
     path = FromPrior.of(likelihood, n_couples)
     settings, population = settings or TemperedSettings(), population or PopulationSettings()
-    many = replace(settings, n_particles=settings.n_particles * n_couples)
+    particles = settings.n_particles * n_couples
+    starts = min(_STARTS, particles * settings.final_rounds)
+    many = replace(settings, n_particles=particles, n_draws=starts)
     near = sample_tempered(path, keys, many)
     size = population.n_proposals * n_couples
     found = sample_population(path, keys, replace(population, n_proposals=size), near.scores)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
 _FREEDOM = 6.0
-_FITTED_FOR_EACH = 200  # draws a dimension that a mixture is fitted to
+_DRAWS_A_DIMENSION = 200  # that a mixture is fitted to
 _STEPS = 8  # of expectation and maximisation
 _WIDTH = 0.5  # of a component that few draws support, as a share of the covariance of all
 _LEAST_VARIANCE = 1e-7
@@ -99,7 +99,7 @@ def systematic(log_weight: Floats, n: int, offset: float) -> NDArray[np.intp]:
 
 def _picked(rng: np.random.Generator, places: Floats, log_weight: Floats) -> tuple[Floats, Floats]:
     """Draws in proportion to their weights, each once, and their shares."""
-    chosen = systematic(log_weight, _FITTED_FOR_EACH * places.shape[1], float(rng.random()))
+    chosen = systematic(log_weight, _DRAWS_A_DIMENSION * places.shape[1], float(rng.random()))
     rows, count = np.unique(chosen, return_counts=True)
     return np.asarray(places[rows], np.float64), count / count.sum()
 

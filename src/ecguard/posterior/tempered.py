@@ -55,7 +55,7 @@ class TemperedSettings:
     chain_length: int = 32
     share: float = 0.5
     final_rounds: int = 16
-    n_draws: int = 4000
+    n_draws: int = 1000
     block: int = 4
 
     def __post_init__(self) -> None:
