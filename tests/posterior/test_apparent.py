@@ -159,25 +159,29 @@ def changed_by(coordinates, scores_of, electrode_of, current, moves):
     return np.abs(traces - traces[0]).max(axis=1)[1:] / np.ptp(traces[0])
 
 
+def apparently(held, n_couples):
+    """Scores of coordinates, and coordinates of scores."""
+    return (
+        lambda own: apparent.to_scores(own, held, n_couples),
+        lambda scores: apparent.from_scores(scores, held, n_couples).coordinates,
+    )
+
+
+def in_the_priors(n_couples):
+    """The same in the scores of the prior."""
+    return (lambda own: co.to_scores(own, n_couples), lambda own: co.from_scores(own, n_couples))
+
+
 def test_a_held_trace_is_left_alone_by_diffusion_coefficients_and_alpha():
     """Moves of D and alpha leave the rate that a step shows alone; in other scores they do not."""
     waveform = chronoamperometry(0.7, 0.02, 3.0, 256)
     coordinates, current = middle(waveform, 1)
     held = apparent.held_potential(np.asarray(waveform.E_V)[None])
     wide, thin = (1, 2, ALPHA), (0, RATE)
-
-    def scores_of(own):
-        return apparent.to_scores(own, held, 1)
-
-    def electrode_of(scores):
-        return apparent.from_scores(scores, held, 1).coordinates
-
-    assert changed_by(coordinates, scores_of, electrode_of, current, wide).max() < 0.01
-    assert changed_by(coordinates, scores_of, electrode_of, current, thin).min() > 0.03
-    bent = changed_by(
-        coordinates, lambda c: co.to_scores(c, 1), lambda s: co.from_scores(s, 1), current, wide
-    )
-    assert bent.max() > 0.2
+    maps = apparently(held, 1)
+    assert changed_by(coordinates, *maps, current, wide).max() < 0.01
+    assert changed_by(coordinates, *maps, current, thin).min() > 0.03
+    assert changed_by(coordinates, *in_the_priors(1), current, wide).max() > 0.2
 
 
 @both
@@ -185,20 +189,6 @@ def test_a_sweeping_trace_is_left_alone_by_the_diffusion_coefficients(n_couples)
     waveform = cyclic(0.7, -0.7, 0.1, 256)
     coordinates, current = middle(waveform, n_couples)
     wide = [co.couple_start(couple) + k for couple in range(n_couples) for k in (1, 2)]
-    held = jnp.full(1, jnp.nan)
-
-    def scores_of(own):
-        return apparent.to_scores(own, held, n_couples)
-
-    def electrode_of(scores):
-        return apparent.from_scores(scores, held, n_couples).coordinates
-
-    assert changed_by(coordinates, scores_of, electrode_of, current, wide).max() < 0.01
-    bent = changed_by(
-        coordinates,
-        lambda c: co.to_scores(c, n_couples),
-        lambda s: co.from_scores(s, n_couples),
-        current,
-        wide,
-    )
-    assert bent.max() > 0.05
+    maps = apparently(jnp.full(1, jnp.nan), n_couples)
+    assert changed_by(coordinates, *maps, current, wide).max() < 0.01
+    assert changed_by(coordinates, *in_the_priors(n_couples), current, wide).max() > 0.05

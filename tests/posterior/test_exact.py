@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ecguard.clean_cases import CleanSettings, draw_clean
+from ecguard.posterior import apparent
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.exact import FromPrior, infer_exact
 from ecguard.posterior.likelihood import SimulatorLikelihood
@@ -76,14 +77,19 @@ def test_the_same_draws_are_worth_little_in_other_scores(found, likelihood):
     once = PopulationSettings(n_proposals=4096, components=1, most_rounds=1)
     path, bent = FromPrior.of(likelihood, 2), InCoordinates(likelihood, 2)
     coordinates = co.to_coordinates(split(jnp.asarray(found.unknowns)))
-    straight = sample_population(path, keys(CASES), once, path.scores(found.unknowns))
+    start = np.asarray(apparent.to_scores(coordinates, path.held[:, None], 2))
+    straight = sample_population(path, keys(CASES), once, start)
     other = sample_population(bent, keys(CASES), once, np.asarray(co.to_scores(coordinates, 2)))
     assert np.median(straight.efficiency) > 4 * np.median(other.efficiency)
 
 
 def test_scores_off_the_prior_weigh_nothing(likelihood):
-    path = FromPrior.of(likelihood, 2)
-    far = jnp.full((CASES, 3, 16), 4.0)
+    """Held at 0.4 V, these would have a negative concentration, which is taken for none."""
+    path = FromPrior(likelihood, jnp.full(CASES, 0.4), 2)
+    moved = {0: 1.0, 4: -0.8, 5: -0.5, 13: -0.8, 14: 0.5}  # more flux, slower, E0 apart
+    far = jnp.tile(jnp.array([moved.get(k, 0.0) for k in range(16)]), (CASES, 1, 1))
+    electrode = co.to_electrode(apparent.from_scores(far[0], path.held[:1], 2).coordinates)
+    assert np.isfinite(log_prior(join(electrode), 2)).all()
     weighed = path.weigh_many(far)
     assert (np.asarray(weighed.base) == LOWEST).all()
     assert not np.isfinite(np.asarray(weighed.gain)).any()

@@ -21,7 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.special import ndtr, ndtri
 from jax.scipy.stats import norm
 from numpy.typing import ArrayLike, NDArray
 
@@ -30,15 +29,11 @@ from ecguard.posterior import coordinates as co
 from ecguard.simulator import FARADAY, GAS_CONSTANT
 
 _HELD_WITHIN_V, _HELD_SHARE = 0.05, 0.5
-_ROOM = 1e-6  # of an interval, that keeps a score finite in float32
 _ROUNDING = 1e-5  # of a concentration that should not be negative
 _FLUX = 0.3  # below which a flux is small, mM (1e-5 cm^2/s)^(1/2)
 _INVERSE_THERMAL = FARADAY / (GAS_CONSTANT * family.TEMPERATURE_K)
 _LN_D, _LN_K0 = co.RANGES[1], np.log(family.K0_RANGE_CM_S)
-_LN_C = np.log(family.C_OX_RANGE_MM)
 _LARGEST_A, _LARGEST_G = np.exp(co.RANGES[0, 1]), co.RANGES[6, 1]
-
-Interval = tuple[Any, Any]
 
 
 class Placed(NamedTuple):
@@ -81,7 +76,7 @@ def held_potential(E_V: ArrayLike) -> NDArray[np.float32]:
 
 def from_scores(scores: Array, held: Array, n_couples: int) -> Placed:
     """Where scores [..., 7 m + 2] are, given the `held_potential` [...] of the trace."""
-    place = jnp.clip(ndtr(scores), _ROOM, 1.0 - _ROOM)
+    place = co.place_of(scores)
 
     def quantity(position: int, low: Any, high: Any) -> Array:
         return low + (high - low) * place[..., position]
@@ -102,8 +97,7 @@ def to_scores(coordinates: Array, held: Array, n_couples: int) -> Array:
         return own[position]
 
     _walk(quantity, held, coordinates[..., 0], n_couples)
-    place = jnp.stack([places[k] for k in range(len(places))], axis=-1)
-    return ndtri(jnp.clip(place, _ROOM, 1.0 - _ROOM))
+    return co.score_of(jnp.stack([places[k] for k in range(len(places))], axis=-1))
 
 
 def _walk(
@@ -111,7 +105,7 @@ def _walk(
 ) -> Placed:
     """Go through the apparent quantities, each on the interval that those before it leave."""
     filled = jnp.zeros_like(like)
-    log_volume, inside = filled, filled > -1.0
+    log_volume, inside = filled, jnp.ones_like(filled, bool)
     found: list[Any] = [None] * (co.PER_COUPLE * n_couples + co.CELL)
 
     def place(position: int, low: Any, high: Any) -> Array:
@@ -136,7 +130,7 @@ def _walk(
         A, g = jnp.maximum(A, 1e-12), jnp.maximum(g, 0.0)
         a = jnp.log(A)
         log_volume = log_volume + jnp.log(jnp.hypot(G, _FLUX)) - a - jnp.log(turn)
-        b = place(start + 1, *_b_interval(a))
+        b = place(start + 1, *co.interval(1, a[..., None], n_couples, 0, None))
         r = place(start + 2, *_r_interval(e, g, b))
         alpha = place(start + 3, *_alpha_interval(rate - at.excess, at.x, b, r))
         l = rate - at.excess + alpha * at.x  # noqa: E741
@@ -172,15 +166,15 @@ def _shares(held: Array, e: Array) -> _Shares:
     return _Shares(*(jnp.where(sweeps, other, own) for own, other in pairs))
 
 
-def _flux_intervals(held: Array, n_couples: int) -> list[Interval]:
+def _flux_intervals(held: Array, n_couples: int) -> list[co.Interval]:
     """Of what `_fluxes` takes: a of each couple, or their fluxes' sum and difference."""
     sums = (-n_couples * _LARGEST_G, n_couples * _LARGEST_A)
     differences = (-_LARGEST_A - _LARGEST_G, _LARGEST_A + _LARGEST_G)
 
-    def ends(shown: tuple[float, float]) -> Interval:
+    def ends(shown: tuple[float, float]) -> co.Interval:
         low, high = (np.arcsinh(end / _FLUX) for end in shown)
         sweeps, (least, most) = jnp.isnan(held), co.RANGES[0]
-        return jnp.where(sweeps, least, low), jnp.where(sweeps, most, high)
+        return co.Interval(jnp.where(sweeps, least, low), jnp.where(sweeps, most, high))
 
     return [ends(shown) for shown in (sums, differences)[:n_couples]]
 
@@ -198,32 +192,28 @@ def _fluxes(quantities: list[Array], held: Array) -> tuple[list[Array], Array]:
     return each, jnp.where(sweeps, jnp.sum(jnp.stack(quantities), axis=0), stretch)
 
 
-def _rate_interval(held: Array) -> Interval:
+def _rate_interval(held: Array) -> co.Interval:
     """Of l, or of L, which the farthest half-wave potential makes the largest."""
     (low, high), (lowest_V, highest_V) = co.RANGES[4], co.RANGES[5]
     farthest = jnp.maximum(highest_V - held, held - lowest_V)
     reach = family.ALPHA_RANGE[1] * _INVERSE_THERMAL * farthest + np.log(2)
-    return low, high + jnp.where(jnp.isnan(held), 0.0, reach)
+    return co.Interval(low, high + jnp.where(jnp.isnan(held), 0.0, reach))
 
 
-def _b_interval(a: Array) -> Interval:
-    return jnp.maximum(_LN_D[0], 2 * (a - _LN_C[1])), jnp.minimum(_LN_D[1], 2 * (a - _LN_C[0]))
-
-
-def _r_interval(e: Array, g: Array, b: Array) -> Interval:
+def _r_interval(e: Array, g: Array, b: Array) -> co.Interval:
     """From the ranges of D_red, of C_red given g, and of E0 given e."""
     low, high = (b + 2 * _INVERSE_THERMAL * (e - end) for end in family.E0_RANGE_V[::-1])
     least = 2.0 * jnp.log(jnp.maximum(g, 1e-30) / family.C_RED_RANGE_MM[1])
-    return jnp.maximum(jnp.maximum(low, least), _LN_D[0]), jnp.minimum(high, _LN_D[1])
+    low = jnp.maximum(jnp.maximum(low, least), _LN_D[0])
+    return co.Interval(low, jnp.minimum(high, _LN_D[1]))
 
 
-def _alpha_interval(rate: Array, x: Array, b: Array, r: Array) -> Interval:
+def _alpha_interval(rate: Array, x: Array, b: Array, r: Array) -> co.Interval:
     """From the ranges of alpha and of ln k0, which is linear in it."""
     slope = x + (r - b) / 2
     slope = jnp.where(jnp.abs(slope) < 1e-6, 1e-6, slope)
     one, other = ((end - rate - b / 2) / slope for end in _LN_K0)
     low, high = family.ALPHA_RANGE
-    return (
-        jnp.maximum(jnp.minimum(one, other), low),
-        jnp.minimum(jnp.maximum(one, other), high),
+    return co.Interval(
+        jnp.maximum(jnp.minimum(one, other), low), jnp.minimum(jnp.maximum(one, other), high)
     )

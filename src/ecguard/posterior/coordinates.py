@@ -188,12 +188,22 @@ def widest(n_couples: int) -> np.ndarray:
     return np.concatenate([RANGES, CELL_RANGES, *[RANGES] * (n_couples - 1)])
 
 
+def place_of(scores: Array) -> Array:
+    """Places in intervals of length 1 whose normal quantiles the scores are."""
+    return jnp.clip(ndtr(scores), _ROOM, 1.0 - _ROOM)
+
+
+def score_of(place: Array) -> Array:
+    """Scores of places in intervals of length 1: the inverse of `place_of`."""
+    return ndtri(jnp.clip(place, _ROOM, 1.0 - _ROOM))
+
+
 def from_scores(scores: Array, n_couples: int) -> Array:
     """Coordinates [..., 7 m + 2] of scores: each the normal quantile of its place in its interval.
 
     Scores have no bounds, so that samplers may move in any direction.
     """
-    place = jnp.clip(ndtr(scores), _ROOM, 1.0 - _ROOM)
+    place = place_of(scores)
     found: list[Array] = []
     E0_before = None
     for couple in range(n_couples):
@@ -215,4 +225,4 @@ def from_scores(scores: Array, n_couples: int) -> Array:
 def to_scores(coordinates: Array, n_couples: int) -> Array:
     """Scores [..., 7 m + 2] of coordinates: the inverse of `from_scores`."""
     low, high = intervals(coordinates, n_couples)
-    return ndtri(jnp.clip((coordinates - low) / (high - low), _ROOM, 1.0 - _ROOM))
+    return score_of((coordinates - low) / (high - low))

@@ -62,7 +62,8 @@ class FromPrior(Path):
         return cls(likelihood, jnp.asarray(held), n_couples)
 
     def draw(self, key: Array, n: int) -> Array:
-        return _scores(draw_prior(key, n, self.n_couples), self.held, self.n_couples)
+        electrode = split(draw_prior(key, n, self.n_couples))
+        return apparent.to_scores(co.to_coordinates(electrode), self.held, self.n_couples)
 
     def weigh(self, scores: Array) -> Particle:
         placed = apparent.from_scores(scores, self.held, self.n_couples)
@@ -76,10 +77,6 @@ class FromPrior(Path):
     def unknowns(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of scores of n traces [n, k, d]."""
         return np.asarray(_unknowns(jnp.asarray(scores), self.held, self.n_couples))
-
-    def scores(self, unknowns: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Of unknowns of n traces [n, k, d]: the inverse of `unknowns`."""
-        return np.asarray(_scores(jnp.asarray(unknowns), self.held[:, None], self.n_couples))
 
     @property
     def axes(self) -> Any:
@@ -99,7 +96,8 @@ def infer_exact(
         likelihood: of the traces, with a leading axis; exact if it is the simulator's.
         n_couples: of the electrodes, 1 or 2.
         keys: a random key for each trace [n].
-        settings: of the tempering; a second couple doubles the particles.
+        settings: of the tempering; a second couple doubles the particles, and as many are kept as
+            the first mixture is fitted to.
         population: of what follows it; a second couple doubles the draws of a round.
 
     Raises:
@@ -120,11 +118,6 @@ def infer_exact(
         near.rungs,
         near.acceptance,
     )
-
-
-@eqx.filter_jit
-def _scores(unknowns: Array, held: Array, n_couples: int) -> Array:
-    return apparent.to_scores(co.to_coordinates(split(unknowns)), held, n_couples)
 
 
 @eqx.filter_jit

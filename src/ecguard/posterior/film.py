@@ -8,14 +8,13 @@ law of `Fouling` with its defaults, which the inference takes as known.
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.special import ndtr, ndtri
 
 from ecguard.fouling import Fouling
+from ecguard.posterior.coordinates import place_of, score_of
 
 NAMES = ("coverage", "ln k_ads", "ln R_film")
 RANGES = np.array([(0.0, 1.0), np.log((100.0, 10000.0)), np.log((450.0, 7200.0))])
 """Prior, uniform: coverage at the start, ln k_ads (cm^3/mol/s), ln film resistance (ohm) [3, 2]."""
-_ROOM = 1e-6
 
 
 def to_fouling(values: Array) -> Fouling:
@@ -37,13 +36,13 @@ def to_fouling(values: Array) -> Fouling:
 def from_scores(scores: Array) -> Array:
     """Unknowns [..., 3] of scores, each the normal quantile of its place in its range."""
     low, high = jnp.asarray(RANGES.T, scores.dtype)
-    return low + (high - low) * jnp.clip(ndtr(scores), _ROOM, 1.0 - _ROOM)
+    return low + (high - low) * place_of(scores)
 
 
 def to_scores(values: Array) -> Array:
     """Scores [..., 3] of unknowns: the inverse of `from_scores`."""
     low, high = jnp.asarray(RANGES.T, values.dtype)
-    return ndtri(jnp.clip((values - low) / (high - low), _ROOM, 1.0 - _ROOM))
+    return score_of((values - low) / (high - low))
 
 
 def of_fouling(fouling: Fouling) -> Array:
