@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import logsumexp
 
 from ecguard import family
 from ecguard.posterior import apparent
@@ -103,7 +104,7 @@ def test_what_is_inside_is_an_electrode_of_the_prior(n_couples, held):
 @both
 @traces
 def test_prior_of_scores_integrates_to_one(n_couples, held):
-    """By importance sampling from a wide normal law around draws of the prior."""
+    """By importance sampling from a wide normal law around draws of the prior, and its twin."""
     n = 100_000
     near = np.asarray(to_scores(drawn(n_couples), jnp.full(N, held), n_couples), np.float64)
     law = stats.multivariate_normal(near.mean(axis=0), 1.3 * np.cov(near.T))
@@ -112,10 +113,29 @@ def test_prior_of_scores_integrates_to_one(n_couples, held):
     path = FromPrior(Blind(seen), jnp.full(n, held, jnp.float32), n_couples)
     weigh = jax.jit(jax.vmap(lambda own, at: own.weigh(at), in_axes=(path.axes, 0)))
     base = np.asarray(weigh(path, jnp.asarray(scores, jnp.float32)).base, np.float64)
-    ratio = np.exp(base - law.logpdf(scores))
+    each = [
+        law.logpdf(np.asarray(own)) for own in path.twins(jnp.asarray(scores)[:, None])[..., 0, :]
+    ]
+    ratio = np.exp(base - logsumexp(each, axis=0) + np.log(len(each)))
     error = ratio.std() / np.sqrt(n)
     assert ratio.mean() == pytest.approx(1.0, abs=4 * error)
     assert error < 0.05
+
+
+@traces
+def test_twins_are_one_electrode(held):
+    path = FromPrior(Blind(Observation(None, None, 0, 0, 0)), jnp.full(N, held), 2)
+    scores = to_scores(drawn(2), path.held, 2)
+    own, twin = path.twins(scores[:, None])[:, :, 0]
+    np.testing.assert_array_equal(own, scores)
+    np.testing.assert_array_equal(path.twins(twin[:, None])[1, :, 0], scores)
+    ordered, turned = path.unknowns(scores[:, None]), path.unknowns(twin[:, None])
+    low, high = ranges(2)
+    assert (np.abs(ordered - turned) / (high - low)).max() < 2e-3
+    turned = from_scores(twin, path.held, 2)
+    assert (np.diff(co.to_electrode(turned.coordinates).E0, axis=1) < 0).all()
+    volume = from_scores(scores, path.held, 2).log_volume
+    np.testing.assert_allclose(turned.log_volume, volume, rtol=0, atol=2e-3)
 
 
 class Blind(Likelihood):

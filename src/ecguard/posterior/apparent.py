@@ -100,6 +100,17 @@ def to_scores(coordinates: Array, held: Array, n_couples: int) -> Array:
     return co.score_of(jnp.stack([places[k] for k in range(len(places))], axis=-1))
 
 
+def exchanged(scores: Array, held: Array) -> Array:
+    """Scores [..., 16] of the same electrode, the other couple being the first."""
+    starts = [co.couple_start(couple) for couple in (0, 1)]
+    own, other = (np.arange(start, start + co.PER_COUPLE) for start in starts)
+    order, sign = np.arange(scores.shape[-1]), np.ones(scores.shape[-1], np.float32)
+    order[own], order[other] = other, own
+    swept = scores[..., order]
+    order[starts], sign[starts[1]] = starts, -1.0  # a sum stays, a difference turns
+    return jnp.where(jnp.isnan(held)[..., None], swept, scores[..., order] * sign)
+
+
 def _walk(
     quantity: Callable[[int, Any, Any], Array], held: Array, like: Array, n_couples: int
 ) -> Placed:

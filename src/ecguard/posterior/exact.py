@@ -1,6 +1,7 @@
 """The posterior of an electrode by tempering from the family's prior: it relies on no training.
 
-Particles move in apparent scores, in which the posterior bends little. At the posterior they are
+Particles move in apparent scores, in which the posterior bends little, and among two couples in
+any order, as an order would cut it into islands. At the posterior they are
 few independent ones where moves are seldom accepted: they are where population Monte Carlo starts,
 whose draws are independent.
 """
@@ -19,7 +20,7 @@ from ecguard.posterior import coordinates as co
 from ecguard.posterior.likelihood import Likelihood
 from ecguard.posterior.population import PopulationSettings, sample_population
 from ecguard.posterior.tempered import LOWEST, Particle, Path, TemperedSettings, sample_tempered
-from ecguard.posterior.unknowns import draw_prior, join, log_prior, split
+from ecguard.posterior.unknowns import draw_prior, in_order, join, log_prior, split
 
 _STARTS = 4000  # particles to which the first mixture is fitted, at most
 
@@ -67,12 +68,19 @@ class FromPrior(Path):
 
     def weigh(self, scores: Array) -> Particle:
         placed = apparent.from_scores(scores, self.held, self.n_couples)
-        electrode = co.to_electrode(placed.coordinates)
+        electrode = in_order(co.to_electrode(placed.coordinates))
         unknowns = join(electrode)
         base = log_prior(unknowns, self.n_couples) + co.log_volume(electrode) + placed.log_volume
+        base = base - np.log(self.n_couples)  # as many orders, of one couple or two
         inside = placed.inside & jnp.isfinite(base)
         gain = jnp.where(inside, self.likelihood(unknowns), -jnp.inf)
         return Particle(scores, jnp.where(inside, base, LOWEST), gain)
+
+    def twins(self, scores: Array) -> Array:
+        if self.n_couples == 1:
+            return scores[None]
+        held = self.held if scores.ndim == 2 else self.held[:, None]  # of one trace, or of n
+        return jnp.stack([scores, apparent.exchanged(scores, held)])
 
     def unknowns(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of scores of n traces [n, k, d]."""
@@ -123,4 +131,4 @@ def infer_exact(
 @eqx.filter_jit
 def _unknowns(scores: Array, held: Array, n_couples: int) -> Array:
     placed = apparent.from_scores(scores, held[:, None], n_couples)
-    return join(co.to_electrode(placed.coordinates))
+    return join(in_order(co.to_electrode(placed.coordinates)))

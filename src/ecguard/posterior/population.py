@@ -106,8 +106,9 @@ def sample_population(
             drawn = drawn[np.arange(len(rows)).clip(max=len(real) - 1)]
             places = jnp.asarray(drawn, jnp.float32)
         found = _weigh(own, places)
-        for row, *seen in zip(real, *(np.asarray(leaf, np.float64) for leaf in found)):  # noqa: B905
-            pools[row].add(*seen)
+        seen = (jnp.swapaxes(own.twins(places), 0, 1), found.base, found.gain)
+        for row, *each in zip(real, *(np.asarray(leaf, np.float64) for leaf in seen)):  # noqa: B905
+            pools[row].add(*each)
 
     for _ in range(settings.most_rounds):
         over_blocks(advance, left, settings.block)
@@ -125,12 +126,12 @@ class _Round(NamedTuple):
     """Draws of one proposal.
 
     Args:
-        places: [N, d].
+        twins: places of the draws, and of their twins where they have any [1 or 2, N, d].
         target: ln prior times likelihood [N].
         under: ln density under every proposal that is kept, its own among them, [N] each.
     """
 
-    places: Floats
+    twins: Floats
     target: Floats
     under: list[Floats]
 
@@ -155,27 +156,27 @@ class _Pool:
         mixture = fit_mixture(self.rng, near, log_weight, self.settings.components)
         self._forget()
         for own in self.kept:
-            own.under.append(mixture.log_density(own.places))
+            own.under.append(_density(mixture, own.twins))
         self.proposals.append(mixture)
         return mixture.draw(self.rng, self.settings.n_proposals)
 
-    def add(self, places: Floats, base: Floats, gain: Floats) -> None:
+    def add(self, twins: Floats, base: Floats, gain: Floats) -> None:
         """Take in what the newest proposal's draws weigh."""
         if not self.proposals:
             self.proposals.append(None)
         fine = np.isfinite(base) & np.isfinite(gain)
         base, gain = np.where(fine, base, LOWEST), np.where(fine, gain, LOWEST)
-        under = [base if own is None else own.log_density(places) for own in self.proposals]
-        self.kept.append(_Round(places, base + gain, under))
+        under = [base if own is None else _density(own, twins) for own in self.proposals]
+        self.kept.append(_Round(twins, base + gain, under))
         self.rounds += 1
-        self.places = np.concatenate([own.places for own in self.kept])
+        self.places = np.concatenate([own.twins[0] for own in self.kept])
         target = np.concatenate([own.target for own in self.kept])
         mean = [logsumexp(own.under, axis=0) - np.log(len(self.kept)) for own in self.kept]
         self.log_weight = target - np.concatenate(mean)
         weighs = bool((target > LOWEST / 2).any())
         self.effective = _effective(self.log_weight) if weighs else 0.0
         if self.rounds == 1:
-            self.efficiency = self.effective / len(places)
+            self.efficiency = self.effective / twins.shape[1]
 
     def _forget(self) -> None:
         """Drop the oldest mixture and its draws, if there are as many as are kept."""
@@ -200,6 +201,12 @@ class _Pool:
         """Places in proportion to their weights, drawn systematically."""
         rows = systematic(self.log_weight, self.settings.n_draws, 0.5)
         return self.places[rows].astype(np.float32)
+
+
+def _density(mixture: StudentMixture, twins: Floats) -> Floats:
+    """ln density [N] of draws of a mixture, each of which stands for its twin as much."""
+    each = [mixture.log_density(places) for places in twins]
+    return np.asarray(logsumexp(each, axis=0) - np.log(len(each)))
 
 
 def _effective(log_weight: Floats) -> float:

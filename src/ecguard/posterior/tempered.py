@@ -26,6 +26,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from ecguard.errors import InputError
+from ecguard.posterior.labels import aligned
 
 LOWEST = -1e30  # ln weight of a particle without a finite one
 _USUAL = 2.38  # over the root of twice the dimension, of a difference of two particles
@@ -124,6 +125,10 @@ class Path(eqx.Module):
             return jax.vmap(path.weigh)(places)
 
         return jax.vmap(one, in_axes=(self.axes, 0))(self, scores)
+
+    def twins(self, scores: Array) -> Array:
+        """Scores [n, d], or [cases, n, d], and any others of the same weight [1 or 2, ..., d]."""
+        return scores[None]
 
     @property
     @abc.abstractmethod
@@ -270,6 +275,9 @@ def _advance(
     ) -> tuple[tempered.TemperedSMCState, Array, Array]:
         key, key_crowd = jax.random.split(key)
         n = settings.n_particles
+        twins, best = path.twins(state.particles.scores), jnp.argmax(state.particles.gain)
+        beside = aligned(twins, state.weights, best)
+        state = state._replace(particles=state.particles._replace(scores=beside))
         crowd = state.particles.scores[resampling.systematic(key_crowd, state.weights, n)]
         sizes = jnp.array([_USUAL / np.sqrt(2 * crowd.shape[1]) * size for size in _SIZES] + [1.0])
         shares = jnp.array([*_SHARES, 1.0 - sum(_SHARES)])

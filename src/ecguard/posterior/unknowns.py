@@ -36,6 +36,14 @@ class Electrode(NamedTuple):
     Cdl_F: Array
 
 
+def in_order(electrode: Electrode) -> Electrode:
+    """The same electrode of one or two couples, these in the order of their E0."""
+    turned = electrode.E0[..., :1] > electrode.E0[..., -1:]
+    couples = {name: getattr(electrode, name) for name in Electrode._fields[:-2]}
+    turned_over = {name: jnp.where(turned, own[..., ::-1], own) for name, own in couples.items()}
+    return electrode._replace(**turned_over)
+
+
 def n_unknowns(n_couples: int) -> int:
     """Length of the vector of unknowns."""
     return 7 * n_couples + 2
