@@ -83,7 +83,7 @@ def test_volume_is_the_determinant_of_the_map(n_couples, held):
 @both
 @traces
 def test_what_is_inside_is_an_electrode_of_the_prior(n_couples, held):
-    """The order of two couples is left to the prior itself."""
+    """The gap between two couples is left to the prior itself."""
     near = to_scores(drawn(n_couples), jnp.full(N, held), n_couples)
     scores = near + 0.2 * jax.random.normal(jax.random.key(0), near.shape)
     found = from_scores(scores, jnp.full(N, held), n_couples)

@@ -24,7 +24,7 @@ def twins(scores):
     return jnp.stack([scores, scores[..., ::-1]])
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 def test_what_is_seen_ends_in_one_place(share):
     drawn = pairs(share)
     found = np.asarray(aligned(twins(drawn), jnp.full(N, 1 / N), jnp.asarray(7)))
@@ -32,8 +32,7 @@ def test_what_is_seen_ends_in_one_place(share):
     thin, wide = sorted(found.std(axis=0))
     assert thin < 1.3 * WIDTH
     assert wide > 0.25
-    ordered = np.sort(drawn, axis=1)
-    assert ordered.std(axis=0).min() > 4 * WIDTH  # an order keeps neither
+    assert np.sort(drawn, axis=1).std(axis=0).min() > 4 * WIDTH  # an order keeps neither
 
 
 def test_particles_without_weight_do_not_matter():

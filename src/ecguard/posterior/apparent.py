@@ -43,7 +43,7 @@ class Placed(NamedTuple):
         coordinates: as `coordinates` has them; any finite ones where not inside.
         log_volume: ln |d coordinates / d scores| [...]; of far scores, which share a place, as the
             normal law has it.
-        inside: whether there is such an electrode, but for the order of two couples [...].
+        inside: whether there is such an electrode, but for the gap between two couples [...].
     """
 
     coordinates: Array
@@ -104,11 +104,12 @@ def exchanged(scores: Array, held: Array) -> Array:
     """Scores [..., 16] of the same electrode, the other couple being the first."""
     starts = [co.couple_start(couple) for couple in (0, 1)]
     own, other = (np.arange(start, start + co.PER_COUPLE) for start in starts)
-    order, sign = np.arange(scores.shape[-1]), np.ones(scores.shape[-1], np.float32)
-    order[own], order[other] = other, own
-    swept = scores[..., order]
-    order[starts], sign[starts[1]] = starts, -1.0  # a sum stays, a difference turns
-    return jnp.where(jnp.isnan(held)[..., None], swept, scores[..., order] * sign)
+    sweeping, sign = np.arange(scores.shape[-1]), np.ones(scores.shape[-1], np.float32)
+    sweeping[own], sweeping[other] = other, own
+    holding = sweeping.copy()
+    holding[starts], sign[starts[1]] = starts, -1.0  # a sum stays, a difference turns
+    turned = scores[..., holding] * sign
+    return jnp.where(jnp.isnan(held)[..., None], scores[..., sweeping], turned)
 
 
 def _walk(

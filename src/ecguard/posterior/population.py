@@ -3,7 +3,8 @@
 Each round fits a mixture of Student t to the weighed draws so far, draws from it, and weighs all
 draws against the mean density of the proposals that made them (Cappe et al. 2004; Cornuet et al.
 2012, Scandinavian Journal of Statistics 39, 798). Given the proposals the draws are independent:
-they do not stick as the states of a chain do.
+they do not stick as the states of a chain do. Where a path has twins, a draw stands for its twin as
+much as for itself, and is weighed by the mean of the densities at both.
 """
 
 from dataclasses import dataclass
@@ -204,7 +205,7 @@ class _Pool:
 
 
 def _density(mixture: StudentMixture, twins: Floats) -> Floats:
-    """ln density [N] of draws of a mixture, each of which stands for its twin as much."""
+    """ln of the mean of a mixture's densities at draws and at their twins [N]."""
     each = [mixture.log_density(places) for places in twins]
     return np.asarray(logsumexp(each, axis=0) - np.log(len(each)))
 

@@ -6,7 +6,8 @@ the one at which the conditional effective sample size falls to a set share of t
 are differences of two particles of the crowd (ter Braak 2006), which follow ridges and lead from
 mode to mode. Resampling, tempering and the Metropolis step are those of blackjax; moves are
 waste-free (Dau and Chopin 2022): few particles are resampled, and every state of their chains
-becomes a particle.
+becomes a particle. Twins, if a path has them, are brought to one side before each rung; where that
+side's border is crossed within a rung, shares are right only roughly.
 """
 
 import abc
@@ -127,7 +128,11 @@ class Path(eqx.Module):
         return jax.vmap(one, in_axes=(self.axes, 0))(self, scores)
 
     def twins(self, scores: Array) -> Array:
-        """Scores [n, d], or [cases, n, d], and any others of the same weight [1 or 2, ..., d]."""
+        """Scores [n, d], or [cases, n, d], and their twins where there are any [1 or 2, ..., d].
+
+        A twin is another name of the same thing. The exchange is its own inverse and keeps base,
+        gain and volume; the base's density is that over both names, draws may be of either.
+        """
         return scores[None]
 
     @property
