@@ -1,15 +1,16 @@
 """The posterior of an electrode by tempering from the family's prior: it relies on no training.
 
-Particles move in apparent scores, in which the posterior bends little, and among two couples in
-any order, as an order would cut it into islands. At the posterior they are
-few independent ones where moves are seldom accepted: they are where population Monte Carlo starts,
-whose draws are independent.
+Particles move in apparent scores, in which the posterior bends little. Two couples stand in any
+order while they are sampled, as one by potential would cut the posterior into islands. At the
+posterior the particles are few independent ones where moves are seldom accepted: they are where
+population Monte Carlo starts, whose draws are independent.
 """
 
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from ecguard.posterior import apparent
 from ecguard.posterior import coordinates as co
+from ecguard.posterior.labels import aligned
 from ecguard.posterior.likelihood import Likelihood
 from ecguard.posterior.population import PopulationSettings, sample_population
 from ecguard.posterior.tempered import LOWEST, Particle, Path, TemperedSettings, sample_tempered
@@ -71,7 +73,7 @@ class FromPrior(Path):
         electrode = in_order(co.to_electrode(placed.coordinates))
         unknowns = join(electrode)
         base = log_prior(unknowns, self.n_couples) + co.log_volume(electrode) + placed.log_volume
-        base = base - np.log(self.n_couples)  # as many orders, of one couple or two
+        base = base - np.log(self.n_couples)  # orders: m!, which is m
         inside = placed.inside & jnp.isfinite(base)
         gain = jnp.where(inside, self.likelihood(unknowns), -jnp.inf)
         return Particle(scores, jnp.where(inside, base, LOWEST), gain)
@@ -118,7 +120,8 @@ def infer_exact(
     many = replace(settings, n_particles=particles, n_draws=starts)
     near = sample_tempered(path, keys, many)
     size = population.n_proposals * n_couples
-    found = sample_population(path, keys, replace(population, n_proposals=size), near.scores)
+    start = np.asarray(_on_one_side(path, jnp.asarray(near.scores)))
+    found = sample_population(path, keys, replace(population, n_proposals=size), start)
     return Sampled(
         path.unknowns(found.scores),
         found.log_evidence,
@@ -126,6 +129,13 @@ def infer_exact(
         near.rungs,
         near.acceptance,
     )
+
+
+@eqx.filter_jit
+def _on_one_side(path: FromPrior, scores: Array) -> Array:
+    """Scores of n traces [n, k, d], brought back from where the last moves took them."""
+    even = jnp.full(scores.shape[1], 1.0 / scores.shape[1])
+    return jax.vmap(lambda twins: aligned(twins, even, jnp.asarray(0)), 1)(path.twins(scores))
 
 
 @eqx.filter_jit
