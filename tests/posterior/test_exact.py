@@ -56,8 +56,8 @@ def likelihood(group):
 
 
 @pytest.fixture(scope="module")
-def found(likelihood):
-    return infer_exact(likelihood, 2, keys(CASES))
+def found(likelihood, group):
+    return infer_exact(likelihood, 2, keys(CASES), truth=group.unknowns)
 
 
 def test_two_couples_end_with_enough_effective_draws(found):
@@ -70,6 +70,7 @@ def test_draws_lie_in_the_prior_and_hold_the_truth(found, group):
     assert inside.mean() > 0.999
     low, high = np.quantile(found.unknowns, [0.005, 0.995], axis=1)
     assert ((group.unknowns > low) & (group.unknowns < high)).mean() > 0.92
+    assert (found.lead < 0).all()
 
 
 def test_the_same_draws_are_worth_little_in_other_scores(found, likelihood):

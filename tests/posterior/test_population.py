@@ -155,6 +155,24 @@ def test_one_of_two_twins_stands_for_both():
     assert (found.effective > 0.8 * once.n_proposals).all()
 
 
+def test_a_place_that_no_proposal_reaches_leads():
+    """Half of the posterior is missed, with more effective draws than were asked for."""
+    near = 2.0 + 0.2 * np.random.default_rng(0).standard_normal((3, 500, 2))
+    alike, once = jnp.full(3, 0.5), PopulationSettings(most_rounds=1)
+    here, there = np.full((3, 2), 2.1), np.full((3, 2), -2.1)
+
+    def lead(path, place):
+        found = sample_population(path, keys(3), once, near, place)
+        assert (found.effective > 1.5 * once.effective).all()
+        return found.lead
+
+    assert (lead(TwoModes(alike), there) > 5).all()
+    assert (lead(TwoModes(alike), here) < 0).all()
+    assert (lead(Mirrored(alike), there) < 0).all()
+    assert (lead(TwoModes(alike, spoilt=True), np.full((3, 2), 5.0)) < -1e20).all()
+    assert np.isnan(sample_population(TwoModes(alike), keys(3), once, near).lead).all()
+
+
 def test_gains_that_are_not_finite_weigh_nothing():
     path = TwoModes(jnp.asarray(SHARES), spoilt=True)
     found = sample_population(path, keys(3))

@@ -36,6 +36,7 @@ class Sampled(NamedTuple):
         effective: effective number of the weighed draws [n].
         rungs: temperatures it took [n].
         acceptance: mean share of accepted moves at the posterior [n].
+        lead: of the truth, where it was given [n]; see `Population`.
     """
 
     unknowns: NDArray[np.float32]
@@ -43,6 +44,7 @@ class Sampled(NamedTuple):
     effective: NDArray[np.floating]
     rungs: NDArray[np.int64]
     acceptance: NDArray[np.float64]
+    lead: NDArray[np.floating]
 
 
 class FromPrior(Path):
@@ -84,6 +86,11 @@ class FromPrior(Path):
         held = self.held if scores.ndim == 2 else self.held[:, None]  # of one trace, or of n
         return jnp.stack([scores, apparent.exchanged(scores, held)])
 
+    def scores(self, unknowns: NDArray[np.floating]) -> Array:
+        """Scores [n, d] of one electrode for each trace."""
+        coordinates = co.to_coordinates(split(jnp.asarray(unknowns, jnp.float32)))
+        return apparent.to_scores(coordinates, self.held, self.n_couples)
+
     def unknowns(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of scores of n traces [n, k, d]."""
         return np.asarray(_unknowns(jnp.asarray(scores), self.held, self.n_couples))
@@ -99,6 +106,7 @@ def infer_exact(
     keys: Array,
     settings: TemperedSettings | None = None,
     population: PopulationSettings | None = None,
+    truth: NDArray[np.floating] | None = None,
 ) -> Sampled:
     """Draw from the posteriors of n traces, starting at the prior.
 
@@ -109,6 +117,7 @@ def infer_exact(
         settings: of the tempering; a second couple doubles the particles, and as many are kept as
             the first mixture is fitted to.
         population: of what follows it; a second couple doubles the draws of a round.
+        truth: unknowns of simulated electrodes [n, 7 m + 2], to see whether the draws reach them.
 
     Raises:
         InputError: a trace has no finite likelihood, or its posterior is not reached.
@@ -121,13 +130,15 @@ def infer_exact(
     near = sample_tempered(path, keys, many)
     size = population.n_proposals * n_couples
     start = np.asarray(_on_one_side(path, jnp.asarray(near.scores)))
-    found = sample_population(path, keys, replace(population, n_proposals=size), start)
+    tried = None if truth is None else np.asarray(path.scores(truth))
+    found = sample_population(path, keys, replace(population, n_proposals=size), start, tried)
     return Sampled(
         path.unknowns(found.scores),
         found.log_evidence,
         found.effective,
         near.rungs,
         near.acceptance,
+        found.lead,
     )
 
 

@@ -67,6 +67,9 @@ class Population(NamedTuple):
         efficiency: effective share of the first round's draws [n].
         effective: effective number of all draws that are used [n].
         rounds: it took [n].
+        lead: ln of the weight that a place which was tried would have as a draw, over that of the
+            heaviest draw [n]; NaN without one. A draw of the posterior hardly ever leads: where it
+            does by far, no proposal reaches it, and `effective` says nothing of that.
     """
 
     scores: NDArray[np.float32]
@@ -74,6 +77,7 @@ class Population(NamedTuple):
     efficiency: Floats
     effective: Floats
     rounds: NDArray[np.int64]
+    lead: Floats
 
 
 def sample_population(
@@ -81,6 +85,7 @@ def sample_population(
     keys: Array,
     settings: PopulationSettings | None = None,
     start: NDArray[np.floating] | None = None,
+    tried: NDArray[np.floating] | None = None,
 ) -> Population:
     """Draw from the posteriors of n cases; the draws of one do not depend on which others run.
 
@@ -90,6 +95,7 @@ def sample_population(
         settings: of the sampler.
         start: draws [n, k, d] near the posteriors, to which the first mixtures are fitted; without
             any, the first round comes from the base.
+        tried: a place of each case [n, d], such as the truth, whose `lead` is wanted.
     """
     settings = settings or PopulationSettings()
     words = np.asarray(jax.random.key_data(keys))
@@ -106,21 +112,34 @@ def sample_population(
             drawn = np.stack([pools[row].propose(k) for row, k in zip(real, near, strict=True)])
             drawn = drawn[np.arange(len(rows)).clip(max=len(real) - 1)]
             places = jnp.asarray(drawn, jnp.float32)
-        found = _weigh(own, places)
-        seen = (jnp.swapaxes(own.twins(places), 0, 1), found.base, found.gain)
-        for row, *each in zip(real, *(np.asarray(leaf, np.float64) for leaf in seen)):  # noqa: B905
-            pools[row].add(*each)
+        for row, seen in zip(real, _seen(own, places), strict=False):
+            pools[row].add(seen)
 
     for _ in range(settings.most_rounds):
         over_blocks(advance, left, settings.block)
         left = left[[pools[row].effective < settings.effective for row in left]]
         if not len(left):
             break
+    lead = np.full(len(pools), np.nan)
+    if tried is not None:
+        for row, place in enumerate(jnp.asarray(tried, jnp.float32)[:, None, None]):
+            lead[row] = pools[row].lead(_seen(take(path, np.array([row])), place)[0])
     names = ("log_evidence", "efficiency", "effective", "rounds")
-    return Population(
-        np.stack([pool.draws() for pool in pools]),
-        *(np.array([getattr(pool, name) for pool in pools]) for name in names),
-    )
+    numbers = [*(np.array([getattr(pool, name) for pool in pools]) for name in names), lead]
+    return Population(np.stack([pool.draws() for pool in pools]), *numbers)
+
+
+class _Seen(NamedTuple):
+    """What places of one case weigh.
+
+    Args:
+        twins: the places, and their twins where they have any [1 or 2, N, d].
+        base, gain: of the places [N].
+    """
+
+    twins: Floats
+    base: Floats
+    gain: Floats
 
 
 class _Round(NamedTuple):
@@ -161,14 +180,11 @@ class _Pool:
         self.proposals.append(mixture)
         return mixture.draw(self.rng, self.settings.n_proposals)
 
-    def add(self, twins: Floats, base: Floats, gain: Floats) -> None:
+    def add(self, seen: _Seen) -> None:
         """Take in what the newest proposal's draws weigh."""
         if not self.proposals:
             self.proposals.append(None)
-        fine = np.isfinite(base) & np.isfinite(gain)
-        base, gain = np.where(fine, base, LOWEST), np.where(fine, gain, LOWEST)
-        under = [base if own is None else _density(own, twins) for own in self.proposals]
-        self.kept.append(_Round(twins, base + gain, under))
+        self.kept.append(_Round(seen.twins, seen.base + seen.gain, self._under(seen)))
         self.rounds += 1
         self.places = np.concatenate([own.twins[0] for own in self.kept])
         target = np.concatenate([own.target for own in self.kept])
@@ -177,7 +193,17 @@ class _Pool:
         weighs = bool((target > LOWEST / 2).any())
         self.effective = _effective(self.log_weight) if weighs else 0.0
         if self.rounds == 1:
-            self.efficiency = self.effective / twins.shape[1]
+            self.efficiency = self.effective / len(seen.base)
+
+    def lead(self, seen: _Seen) -> float:
+        """Of one place; see `Population`."""
+        mean = logsumexp(self._under(seen), axis=0) - np.log(len(self.proposals))
+        return float((seen.base + seen.gain - mean)[0] - self.log_weight.max())
+
+    def _under(self, seen: _Seen) -> list[Floats]:
+        """ln density of places under every proposal that is kept."""
+        each = self.proposals
+        return [seen.base if own is None else _density(own, seen.twins) for own in each]
 
     def _forget(self) -> None:
         """Drop the oldest mixture and its draws, if there are as many as are kept."""
@@ -225,6 +251,16 @@ def _tempered(log_weight: Floats, least: float) -> Floats:
         enough = _effective(middle * log_weight) >= least
         low, high = (middle, high) if enough else (low, middle)
     return low * log_weight
+
+
+def _seen(path: Path, places: Array) -> list[_Seen]:
+    """What places [cases, N, d] weigh, and next to nothing where that is not finite."""
+    weighed = _weigh(path, places)
+    leaves = (jnp.swapaxes(path.twins(places), 0, 1), weighed.base, weighed.gain)
+    twins, base, gain = (np.asarray(leaf, np.float64) for leaf in leaves)
+    fine = np.isfinite(base) & np.isfinite(gain)
+    base, gain = np.where(fine, base, LOWEST), np.where(fine, gain, LOWEST)
+    return [_Seen(*each) for each in zip(twins, base, gain, strict=True)]
 
 
 @eqx.filter_jit
