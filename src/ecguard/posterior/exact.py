@@ -129,7 +129,7 @@ def infer_exact(
     many = replace(settings, n_particles=particles, n_draws=starts)
     near = sample_tempered(path, keys, many)
     size = population.n_proposals * n_couples
-    start = np.asarray(_on_one_side(path, jnp.asarray(near.scores)))
+    start = np.asarray(_on_one_side(path.twins(jnp.asarray(near.scores))))
     tried = None if truth is None else np.asarray(path.scores(truth))
     found = sample_population(path, keys, replace(population, n_proposals=size), start, tried)
     return Sampled(
@@ -142,11 +142,11 @@ def infer_exact(
     )
 
 
-@eqx.filter_jit
-def _on_one_side(path: FromPrior, scores: Array) -> Array:
-    """Scores of n traces [n, k, d], brought back from where the last moves took them."""
-    even = jnp.full(scores.shape[1], 1.0 / scores.shape[1])
-    return jax.vmap(lambda twins: aligned(twins, even, jnp.asarray(0)), 1)(path.twins(scores))
+@jax.jit
+def _on_one_side(twins: Array) -> Array:
+    """Of twins of n traces [1 or 2, n, k, d], brought back from where the last moves took them."""
+    even = jnp.full(twins.shape[2], 1.0 / twins.shape[2])
+    return jax.vmap(lambda own: aligned(own, even, jnp.asarray(0)), 1)(twins)
 
 
 @eqx.filter_jit

@@ -122,8 +122,8 @@ def sample_population(
             break
     lead = np.full(len(pools), np.nan)
     if tried is not None:
-        for row, place in enumerate(jnp.asarray(tried, jnp.float32)[:, None, None]):
-            lead[row] = pools[row].lead(_seen(take(path, np.array([row])), place)[0])
+        seen = _seen(path, jnp.asarray(tried, jnp.float32)[:, None])
+        lead[:] = [pool.lead(own) for pool, own in zip(pools, seen, strict=True)]
     names = ("log_evidence", "efficiency", "effective", "rounds")
     numbers = [*(np.array([getattr(pool, name) for pool in pools]) for name in names), lead]
     return Population(np.stack([pool.draws() for pool in pools]), *numbers)
@@ -188,8 +188,7 @@ class _Pool:
         self.rounds += 1
         self.places = np.concatenate([own.twins[0] for own in self.kept])
         target = np.concatenate([own.target for own in self.kept])
-        mean = [logsumexp(own.under, axis=0) - np.log(len(self.kept)) for own in self.kept]
-        self.log_weight = target - np.concatenate(mean)
+        self.log_weight = target - np.concatenate([_log_mean(own.under) for own in self.kept])
         weighs = bool((target > LOWEST / 2).any())
         self.effective = _effective(self.log_weight) if weighs else 0.0
         if self.rounds == 1:
@@ -197,8 +196,8 @@ class _Pool:
 
     def lead(self, seen: _Seen) -> float:
         """Of one place; see `Population`."""
-        mean = logsumexp(self._under(seen), axis=0) - np.log(len(self.proposals))
-        return float((seen.base + seen.gain - mean)[0] - self.log_weight.max())
+        log_weight = seen.base + seen.gain - _log_mean(self._under(seen))
+        return float(log_weight[0] - self.log_weight.max())
 
     def _under(self, seen: _Seen) -> list[Floats]:
         """ln density of places under every proposal that is kept."""
@@ -232,7 +231,11 @@ class _Pool:
 
 def _density(mixture: StudentMixture, twins: Floats) -> Floats:
     """ln of the mean of a mixture's densities at draws and at their twins [N]."""
-    each = [mixture.log_density(places) for places in twins]
+    return _log_mean([mixture.log_density(places) for places in twins])
+
+
+def _log_mean(each: list[Floats]) -> Floats:
+    """ln of the mean of what several logarithms [N] stand for [N]."""
     return np.asarray(logsumexp(each, axis=0) - np.log(len(each)))
 
 
