@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ecguard.posterior import apparent
 from ecguard.posterior import coordinates as co
@@ -67,8 +67,7 @@ class FromPrior(Path):
         return cls(likelihood, jnp.asarray(held), n_couples)
 
     def draw(self, key: Array, n: int) -> Array:
-        electrode = split(draw_prior(key, n, self.n_couples))
-        return apparent.to_scores(co.to_coordinates(electrode), self.held, self.n_couples)
+        return self.scores(draw_prior(key, n, self.n_couples))
 
     def weigh(self, scores: Array) -> Particle:
         placed = apparent.from_scores(scores, self.held, self.n_couples)
@@ -86,8 +85,8 @@ class FromPrior(Path):
         held = self.held if scores.ndim == 2 else self.held[:, None]  # of one trace, or of n
         return jnp.stack([scores, apparent.exchanged(scores, held)])
 
-    def scores(self, unknowns: NDArray[np.floating]) -> Array:
-        """Scores [n, d] of one electrode for each trace."""
+    def scores(self, unknowns: ArrayLike) -> Array:
+        """Scores [k, d] of electrodes, for one trace, or one for each of k traces."""
         coordinates = co.to_coordinates(split(jnp.asarray(unknowns, jnp.float32)))
         return apparent.to_scores(coordinates, self.held, self.n_couples)
 
