@@ -189,7 +189,7 @@ def _simulator(grid: SolverGrid) -> Any:
     def run(unknowns: Array, potential: Array, duration_s: Array) -> Array:
         couples, cell = simulated(unknowns)
         times = grid.times(duration_s)
-        found = march(potential, None, times, couples, cell, None, jumps=grid.jumps, outputs=())
+        found = march(potential.T, None, times, couples, cell, None, jumps=grid.jumps, outputs=())
         return found["current_density_mA_cm2"]
 
     @custom_vmap

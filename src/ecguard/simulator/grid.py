@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
 from ecguard.errors import InputError
 
@@ -88,6 +89,14 @@ def potential_jumps(applied: ArrayLike) -> Any:
     direction = xp.sign(change)
     neighbour = xp.maximum(xp.maximum(before * direction, after * direction), 0.0)
     return xp.abs(change) > 3.0 * neighbour + _JUMP_V
+
+
+def jumps_anywhere(applied: NDArray[np.floating]) -> bool:
+    """Whether potentials [L, B] have any of the `potential_jumps`."""
+    # a jump differs from the steps on both of its sides, which few steps of a sweep do
+    bent = np.abs(np.diff(applied, n=2, axis=0)) > 0.5 * _JUMP_V
+    near = (bent[1:] & bent[:-1]).any(axis=0) | bent[:1].any(axis=0) | bent[-1:].any(axis=0)
+    return bool(potential_jumps(applied[:, near].T).any())
 
 
 def _power_of_two(ratio: float) -> float:

@@ -83,11 +83,11 @@ def reduction_flux(
     red = kinetics.C_red + past * kinetics.inverse_root_red
     drive = rate.reduction * ox - rate.oxidation * red
     drain = rate.reduction * kinetics.inverse_root_ox + rate.oxidation * kinetics.inverse_root_red
-    total = rate.slowness + weight * drain
-    flux = drive / total
+    per_total = 1.0 / (rate.slowness + weight * drain)
+    flux = drive * per_total
     product = rate.reduction * rate.oxidation
     total_slope = rate.slowness * (kinetics.alpha - rate.oxidation) + weight * product * (
         kinetics.inverse_root_red - kinetics.inverse_root_ox
     )
-    slope = -inverse_thermal * (product * (ox + red) + flux * total_slope) / total
+    slope = -inverse_thermal * per_total * (product * (ox + red) + flux * total_slope)
     return flux, slope

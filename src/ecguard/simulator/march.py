@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.ad_checkpoint import checkpoint_name
 
 from ecguard.fouling import Fouling
 from ecguard.semi_integral import exponential_sum
@@ -31,6 +32,7 @@ GAS_CONSTANT = 8.314462618  # J/(mol K)
 _ROOT_STEP_V = {jnp.dtype("float32"): 1e-4, jnp.dtype("float64"): 1e-7}
 """Newton squares the error, and one more step follows."""
 _ROOT_LIMIT = 100
+_ROOT = "root"
 _LARGEST_GROWTH = 2.0  # of steps, for second-order backward differences to be stable
 _LONGEST_LINE = 16.0  # growth of steps up to which the flux is drawn on from the one before
 
@@ -44,6 +46,8 @@ class _Electrode(NamedTuple):
     area: Array  # cm^2
     inverse_thermal: Array  # 1/V
     duration: Array  # s
+    per_duration: Array  # 1/s
+    root_duration: Array
     fouling: Fouling | None
     first_share: Array | None  # of a tail in the first flux, where no potential jumps
 
@@ -54,7 +58,11 @@ class _Row(NamedTuple):
     applied: Array  # V
     change: Array  # V, since the last sample
     step: Array  # in units of the duration
+    rate: Array  # 1/step
+    root_step: Array
     growth: Array  # step over the last step; 0 where the potential or the march starts anew
+    lead: Array  # of second-order backward differences: that of the newest value
+    squared: Array  # and, less its sign, that of the value before the last
     jump: Array | float  # 1 where the potential jumps at the start of the step
     first: Array  # 1 in the first step
     fresh: Array  # 1 where the flux does not go on: at jumps, the start and far longer steps
@@ -116,17 +124,17 @@ class _Terms(NamedTuple):
     adsorption: Array | float  # A/cm^2
     lag: Array
     slope: Array  # of V at the end of the step, V/s
-    lead: Array
+    charging: Array  # time constant over the step
     drop_past: Array  # lead U - drop_past is U' times the step
     share: Array  # of a tail in the new flux
     settled: Array  # what the flux at the end would be without it
-    divisor: Array
+    damping: Array
     carried: Array
 
 
 @partial(jax.jit, static_argnames=("jumps", "outputs"))
 def march(
-    E_V: Array,
+    applied: Array,
     cleaning: Array | None,
     grid: TimeGrid,
     couples: Couples,
@@ -136,8 +144,18 @@ def march(
     jumps: bool,
     outputs: tuple[Output, ...],
 ) -> dict[str, Array]:
-    """Current and `outputs` of a batch, leaves [B, ...]; `jumps`: whether any potential jumps."""
-    applied = E_V.T
+    """Simulate a batch of traces.
+
+    Args:
+        applied: potential, V [L, B].
+        cleaning: signal [L, B], or None where the potential cleans.
+        grid, couples, cell, fouling: leaves [B] or [B, m].
+        jumps: whether any potential jumps.
+        outputs: what to record beside the current.
+
+    Returns:
+        Current and outputs, leaves [B, L] or [B, L, m].
+    """
     dtype = applied.dtype
     electrode = _Electrode(
         kinetics=kinetics_of(jax.tree.map(jnp.transpose, couples)),
@@ -146,13 +164,15 @@ def march(
         area=cell.area_cm2,
         inverse_thermal=FARADAY / (GAS_CONSTANT * cell.temperature_K),
         duration=grid.duration_s,
+        per_duration=1.0 / grid.duration_s,
+        root_duration=jnp.sqrt(grid.duration_s),
         fouling=fouling,
         first_share=None,
     )
     if not jumps:
         electrode = electrode._replace(first_share=_first_share(electrode, grid, applied[0]))
     kernel = exponential_sum(grid.span)
-    rows = _rows(applied, None if cleaning is None else cleaning.T, grid, jumps)
+    rows = _rows(applied, cleaning, grid, jumps)
     constant = None
     if grid.even:
         constant = gains(kernel, grid.span * grid.step[0])
@@ -166,6 +186,10 @@ def march(
     if grid.step.shape[1] > 1:
         weight = weight[:, None]
 
+    # the backward pass recomputes a step from its root, which alone is kept
+    kept = jax.checkpoint_policies.save_only_these_names(_ROOT)
+    advance_once = jax.checkpoint(partial(_step, outputs=outputs), prevent_cse=False, policy=kept)
+
     def advance(
         carry: tuple[_Slow, _Modes], row: _Row
     ) -> tuple[tuple[_Slow, _Modes], dict[str, Array]]:
@@ -175,9 +199,7 @@ def march(
         if modes.tails is not None:
             tail, mean = (weighted_sum(g, modes.tails) / unit for g in (gain.decay, gain.mean_tail))
             seen = seen._replace(tail=tail, tail_mean=mean)
-        root = _solve(_terms(*lax.stop_gradient((electrode, slow, seen, row))))
-        close = jax.checkpoint(partial(_close, outputs=outputs), prevent_cse=False)
-        following, held, born, recorded = close(electrode, slow, seen, row, root)
+        following, held, born, recorded = advance_once(electrode, slow, seen, row)
         decay = jnp.expand_dims(gain.decay, 1 if gain.decay.ndim == 2 else (1, 2))
         linear = decay * modes.linear + spread(gain.old, held) + spread(gain.new, following.flux)
         tails = modes.tails
@@ -199,14 +221,18 @@ def _rows(applied: Array, cleaning: Array | None, grid: TimeGrid, jumps: bool) -
     jump = potential_jumps(applied.T).T.astype(dtype) if jumps else jnp.zeros((length, 1), dtype)
     growth = grid.step / jnp.concatenate([grid.step[:1], grid.step[:-1]])
     longer = (growth > _LONGEST_LINE).astype(dtype)
-    growth = jnp.where(growth > _LARGEST_GROWTH, 0.0, growth) * (1.0 - jump)
+    growth = (jnp.where(growth > _LARGEST_GROWTH, 0.0, growth) * (1.0 - jump)).at[0].set(0.0)
     since = jnp.cumsum(grid.step, axis=0)
     root = jnp.sqrt(jnp.concatenate([jnp.zeros_like(since[:1]), since]))
     return _Row(
         applied=applied[1:],
         change=jnp.diff(applied, axis=0),
         step=grid.step,
-        growth=growth.at[0].set(0.0),
+        rate=1.0 / grid.step,
+        root_step=jnp.sqrt(grid.step),
+        growth=growth,
+        lead=(1.0 + 2.0 * growth) / (1.0 + growth),
+        squared=growth * growth / (1.0 + growth),
         jump=jump,
         first=first,
         fresh=jnp.maximum(jnp.maximum(jump, first[:, None]), longer),
@@ -241,6 +267,7 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
     area_factor: Array | float = 1.0
     adsorption: Array | float = 0.0
     step = row.step * electrode.duration
+    rate = row.rate * electrode.per_duration
     if fouling is not None:
         resting = row.applied - slow.lag + slow.drop  # E_i as if it followed the potential
         loss = fouling.loss(resting - (1.0 - row.jump) * row.change, resting, row.cleaning)
@@ -248,9 +275,10 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
         settles = (slow.gain + loss) * step
         ahead = 0.5 * row.growth * (1.0 - settles) / (1.0 + settles)
         gain = jnp.maximum(slow.gain + ahead * (slow.gain - slow.gain_before), 0.0)
-        rate = (gain - (gain + loss) * theta) * mean_decay((gain + loss) * step)
-        theta = theta + rate * step
-        adsorption = FARADAY * fouling.adsorption_mol_cm2 * rate
+        turnover = (gain + loss) / rate
+        change = (gain - (gain + loss) * theta) * mean_decay(turnover, jnp.exp(-turnover)) / rate
+        theta = theta + change
+        adsorption = FARADAY * fouling.adsorption_mol_cm2 * change * rate
         cover = fouling.cover(theta)
         kinetics = kinetics._replace(resistance=kinetics.resistance / cover.k0_factor)
         area_factor = cover.area_factor
@@ -259,29 +287,26 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
 
     # the circuit alone
     hop, ramp = row.jump * row.change, (1.0 - row.jump) * row.change
-    kept, share, left, moved = ramp_response(resistance * capacitance, step)
-    lag = slow.lag + hop
-    slope = (left * lag + moved * ramp) / step
-    lag = kept * lag + share * ramp
-    lead = (1.0 + 2.0 * row.growth) / (1.0 + row.growth)
-    squared = row.growth * row.growth / (1.0 + row.growth)
-    drop_past = (1.0 + row.growth) * slow.drop - squared * slow.drop_before
     charging = resistance * capacitance / step
-    divisor = 1.0 / (1.0 + charging * lead)
+    kept, share, left, moved = ramp_response(charging)
+    lag = slow.lag + hop
+    slope = (left * lag + moved * ramp) * rate
+    lag = kept * lag + share * ramp
+    drop_past = (1.0 + row.growth) * slow.drop - row.squared * slow.drop_before
+    damping = 1.0 + charging * row.lead
     alone = row.applied - lag
     guess = alone + slow.drop + row.growth * (slow.drop - slow.drop_before)
 
     # diffusion
-    root_duration = jnp.sqrt(electrode.duration)
-    constant = 2.0 / jnp.sqrt(jnp.pi) * jnp.sqrt(row.step)
+    root_duration = electrode.root_duration
+    constant = 2.0 / jnp.sqrt(jnp.pi) * row.root_step
     fresh = row.fresh
     tail_share = electrode.first_share
     if tail_share is None:
         tail_share = _tail_share(kinetics, guess, step, electrode.inverse_thermal)
     tail_share = jnp.maximum(row.jump, row.first) * tail_share
-    carried = fresh * _common(
-        slow.flux, slow.flux if slow.flux_before is None else slow.flux_before
-    )
+    before = slow.flux_before
+    carried = fresh * (slow.flux if before is None else _common(slow.flux, before))
     weight = constant * (
         (1.0 - fresh) * (2.0 / 3.0) + fresh * (1.0 + (jnp.pi / 2.0 - 1.0) * tail_share)
     )
@@ -297,8 +322,8 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
     past = jnp.where(past > kinetics.largest, kinetics.largest, past)
     past = jnp.where(past < kinetics.smallest, kinetics.smallest, past)
     balance = _Balance(
-        base=alone + divisor * (charging * drop_past - resistance * adsorption),
-        load=divisor * resistance * area_factor * FARADAY,
+        base=alone + (charging * drop_past - resistance * adsorption) / damping,
+        load=resistance * area_factor * FARADAY / damping,
         kinetics=kinetics,
         past=past,
         weight=root_duration * weight,
@@ -314,11 +339,11 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
         adsorption,
         lag,
         slope,
-        lead,
+        charging,
         drop_past,
         tail_share,
         settled,
-        divisor,
+        damping,
         carried,
     )
 
@@ -364,11 +389,11 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
     def value_at(E_V: Array) -> tuple[Array, ...]:
         flux, slope = reduction_flux(E_V, kinetics, past, weight, inverse_thermal)
         value = E_V - base - load * jnp.sum(flux, axis=0)
-        newton = E_V - value / (1.0 - load * jnp.sum(slope, axis=0))
+        newton = -value / (1.0 - load * jnp.sum(slope, axis=0))
         return E_V, value, newton, flux, slope
 
     def moves(E_V: Array, newton: Array) -> Array:
-        return jnp.abs(newton - E_V) > tolerance + rounding * jnp.abs(E_V)
+        return jnp.abs(newton) > tolerance + rounding * jnp.abs(E_V)
 
     def unfinished(carry: tuple[Array, ...]) -> Array:
         count, _, _, _, E_V, _, newton, *_ = carry
@@ -379,9 +404,10 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
         E_V, value, newton, *_ = place
         lower = jnp.maximum(lower, E_V - jnp.maximum(value, 0.0))
         upper = jnp.minimum(upper, E_V - jnp.minimum(value, 0.0))
-        inside = (newton >= lower) & (newton <= upper)
-        shrinks = jnp.abs(newton - E_V) <= 0.5 * moved
-        better = jnp.where(inside & shrinks, newton, 0.5 * (lower + upper))
+        there = E_V + newton
+        inside = (there >= lower) & (there <= upper)
+        shrinks = jnp.abs(newton) <= 0.5 * moved
+        better = jnp.where(inside & shrinks, there, 0.5 * (lower + upper))
         going = moves(E_V, newton)
         found = value_at(better)
         place = [jnp.where(going, *both) for both in zip(found, place, strict=True)]
@@ -391,9 +417,8 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
     rounding = 4 * float(jnp.finfo(base.dtype).eps)
     unbounded = jnp.full_like(base, jnp.inf)
     carry = (jnp.zeros((), int), -unbounded, unbounded, unbounded, *value_at(terms.guess))
-    *_, E_V, value, _, flux, slope = lax.while_loop(unfinished, improve, carry)
-    step = -value / (1.0 - load * jnp.sum(slope, axis=0))
-    step = jnp.clip(step, -tolerance, tolerance)  # beyond, rounding keeps the root from view
+    *_, E_V, _, newton, flux, slope = lax.while_loop(unfinished, improve, carry)
+    step = jnp.clip(newton, -tolerance, tolerance)  # beyond, rounding keeps the root from view
     return E_V + step, flux + slope * step
 
 
@@ -413,33 +438,33 @@ def _root_jvp(primals: Any, tangents: Any) -> tuple[tuple[Array, Array], tuple[A
     return (E_V, flux), (d_E, d_flux + slope * d_E)
 
 
-def _close(
+def _step(
     electrode: _Electrode,
     slow: _Slow,
     seen: _Seen,
     row: _Row,
-    root: tuple[Array, Array],
     outputs: tuple[Output, ...],
 ) -> tuple[_Slow, Array, Array, dict[str, Array]]:
-    """Finish a step: what follows, the flux held at its start, the tail born in it, the outputs."""
+    """One step: what follows, the flux held at its start, the tail born in it, the outputs."""
     terms = _terms(electrode, slow, seen, row)
     balance = terms.balance
+    root = checkpoint_name(_solve(lax.stop_gradient(terms)), _ROOT)
     interface, flux = _root(root, balance)
-    step = row.step * electrode.duration
+    rate = row.rate * electrode.per_duration
     faradaic = -FARADAY * terms.area_factor * jnp.sum(flux, axis=0)
     # U and its slope as the balance has them: differences of potentials would cancel
     loss = faradaic + terms.adsorption
-    stored = terms.capacitance / step * terms.drop_past
-    drop = terms.divisor * terms.resistance * (stored - loss)
-    ahead = terms.resistance * terms.capacitance / step * terms.lead
-    capacitive = terms.capacitance * terms.slope - terms.divisor * (ahead * loss + stored)
-    current = terms.capacitance * terms.slope + terms.divisor * (loss - stored)
+    stored = terms.capacitance * rate * terms.drop_past
+    drop = terms.resistance * (stored - loss) / terms.damping
+    ahead = terms.charging * row.lead
+    capacitive = terms.capacitance * terms.slope - (ahead * loss + stored) / terms.damping
+    current = terms.capacitance * terms.slope + (loss - stored) / terms.damping
     semi_integral = balance.past + balance.weight * flux
 
     new = flux - terms.settled
     tail = terms.share * new
     linear = (new - tail) + terms.carried
-    born = tail * jnp.sqrt(jnp.pi * row.step)
+    born = tail * (jnp.pi**0.5 * row.root_step)
     held = jnp.where(row.fresh > 0, linear, slow.flux)
     gain: Array | float = 0.0
     if electrode.fouling is not None:

@@ -108,7 +108,7 @@ def _check_range(name: str, value: ArrayLike, low: float, high: float) -> None:
     if isinstance(value, jax.core.Tracer):
         return
     values = np.asarray(value)
-    if low <= values.min() and values.max() <= high and np.isfinite(values.max()):
+    if low <= values.min() and values.max() <= high:
         return
     bad = ~((values >= low) & (values <= high) & np.isfinite(values))
     if np.any(bad):
