@@ -94,13 +94,14 @@ def simulate_batch(
         if start + BLOCK > n:  # filled up with the last trace
             rows = np.arange(start, start + BLOCK).clip(max=n - 1)
         with jax.enable_x64(x64):
-            return _prepare(*jax.tree.map(lambda leaf: leaf[rows], arguments), outputs)
+            some: Any = jax.tree.map(lambda leaf: leaf[rows], arguments)
+            return _prepare(*some, outputs)
 
     def marched(job: _Job) -> dict[str, jax.Array]:
         with jax.enable_x64(x64):
             return jax.block_until_ready(march(*job[0], **job[1]))
 
-    blocks = []
+    blocks: list[dict[str, jax.Array]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for first in range(0, n, _WAVE * BLOCK):
             starts = range(first, min(first + _WAVE * BLOCK, n), BLOCK)
