@@ -8,6 +8,7 @@ import pytest
 
 from ecguard.errors import InputError
 from ecguard.simulator import Waveform, potential_jumps
+from ecguard.simulator.grid import jumps_anywhere
 from ecguard.waveforms import (
     ac_voltammetry,
     biofouling_protocol,
@@ -111,6 +112,21 @@ def rates(waveform: Waveform) -> Any:
 def jumps(waveform: Waveform) -> list[int]:
     """Last samples before a jump of the potential, as the simulator sees them."""
     return np.flatnonzero(potential_jumps(waveform.E_V)).tolist()
+
+
+def test_whether_anything_jumps_is_what_the_jumps_say() -> None:
+    """Of waveforms one by one, and of all of them, with steps on both sides of what counts."""
+    rng = np.random.default_rng(3)
+    step = rng.choice([0.0, 2e-4, 9e-4, 1.1e-3, 3e-3, -9e-4, -1.1e-3, -3e-3], (2000, 7))
+    some = np.cumsum(np.where(rng.random((2000, 7)) < 0.7, 3e-3, step), axis=1)
+    each = potential_jumps(some).any(axis=1)
+    assert 0.1 < each.mean() < 0.9
+    for length in (2, 3, 7):
+        for row in some[:, :length]:
+            jumps = bool(potential_jumps(row[None]).any())
+            assert jumps_anywhere(row[:, None]) == jumps
+    assert not jumps_anywhere(some[~each].T)
+    assert jumps_anywhere(some[np.r_[np.flatnonzero(~each), np.flatnonzero(each)[:1]]].T)
 
 
 @EACH

@@ -164,6 +164,16 @@ def test_quantiles_are_found_in_the_steps_that_are_taken(monkeypatch: pytest.Mon
     assert off.max() < 0.01
 
 
+def test_a_quantile_between_components_does_not_stick_to_an_end() -> None:
+    """Where next to no mass lies between two narrow components, and some beyond either end."""
+    logits = jnp.log(jnp.array([0.6, 0.39997, 3e-5]))
+    for sign in (1.0, -1.0):
+        location = sign * jnp.array([-0.5, 0.5, 1.5])
+        mixture = Mixture(logits, location, jnp.log(jnp.full(3, 4e-4)))
+        found = quantile(mixture, Interval(jnp.array(-1.0), jnp.array(1.0)), jnp.array(sign * 3.89))
+        assert sign * float(found) == pytest.approx(0.504, abs=2e-3)
+
+
 def test_far_quantiles_of_a_component_beyond_an_end_are_those_of_its_tail() -> None:
     """Against bisection in double precision, on either side and at both ends of the scores."""
 

@@ -21,6 +21,7 @@ BLOCK = 512
 """Traces simulated at once; of a larger batch, blocks of this size go to a thread per core."""
 
 _WAVE = 32  # blocks whose arguments are held ready at a time
+_Arguments = tuple[Waveform, Couples, Cell, Fouling | None]
 _Job = tuple[tuple[Any, ...], dict[str, Any]]  # arguments and settings of a march
 
 
@@ -49,7 +50,7 @@ def simulate(
     """
     each: Any = partial(jax.tree.map, _as_batch)
     arguments, settings = _prepare(
-        each(waveform), each(couples), each(cell), each(fouling), outputs
+        (each(waveform), each(couples), each(cell), each(fouling)), outputs
     )
     return Trace(waveform.t_s, waveform.E_V, **_march_one(*arguments, **settings))
 
@@ -84,7 +85,7 @@ def simulate_batch(
     arguments = (waveform, couples, cell, fouling)
     n = len(waveform.E_V)
     if n <= BLOCK or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments)):
-        return Trace(waveform.t_s, waveform.E_V, **_march_block(*arguments, outputs))
+        return Trace(waveform.t_s, waveform.E_V, **_march_block(arguments, outputs))
     check_shapes(*arguments)
     arguments = jax.tree.map(np.asarray, arguments)
     x64 = _precision() == np.float64  # a setting of this thread, not of those of the pool
@@ -94,8 +95,7 @@ def simulate_batch(
         if start + BLOCK > n:  # filled up with the last trace
             rows = np.arange(start, start + BLOCK).clip(max=n - 1)
         with jax.enable_x64(x64):
-            some: Any = jax.tree.map(lambda leaf: leaf[rows], arguments)
-            return _prepare(*some, outputs)
+            return _prepare(jax.tree.map(lambda leaf: leaf[rows], arguments), outputs)
 
     def marched(job: _Job) -> dict[str, jax.Array]:
         with jax.enable_x64(x64):
@@ -107,30 +107,32 @@ def simulate_batch(
             starts = range(first, min(first + _WAVE * BLOCK, n), BLOCK)
             jobs = list(pool.map(prepared, starts))  # beside a march it would take twice as long
             blocks += pool.map(marched, jobs)
-    joined = {name: jnp.concatenate([part[name] for part in blocks])[:n] for name in blocks[0]}
+            del jobs
+    left = n - (len(blocks) - 1) * BLOCK
+    blocks[-1] = {name: values[:left] for name, values in blocks[-1].items()}
+    joined = {name: jnp.concatenate([part[name] for part in blocks]) for name in blocks[0]}
     return Trace(waveform.t_s, waveform.E_V, **joined)
 
 
-def _march_block(*arguments: Any) -> dict[str, jax.Array]:
-    checked, settings = _prepare(*arguments)
+def _march_block(arguments: _Arguments, outputs: Collection[Output]) -> dict[str, jax.Array]:
+    checked, settings = _prepare(arguments, outputs)
     return march(*checked, **settings)
 
 
-def _prepare(
-    waveform: Waveform,
-    couples: Couples,
-    cell: Cell,
-    fouling: Fouling | None,
-    outputs: Collection[Output],
-) -> _Job:
+def _prepare(arguments: _Arguments, outputs: Collection[Output]) -> _Job:
     """Arguments and settings of the march, checked, in the precision that JAX has enabled."""
+    waveform, couples, cell, fouling = arguments
     check_shapes(waveform, couples, cell, fouling)
     check_values(waveform, couples, cell, fouling, outputs)
     as_array = partial(_as_array, dtype=_precision())
+    # the waveform may be known where the rest is traced
+    E_V = waveform.E_V
+    known = not isinstance(E_V, jax.core.Tracer)
     over_time = None if waveform.cleaning is None else waveform.cleaning.T
-    arguments = waveform.E_V.T, over_time, time_grid(waveform.t_s), couples, cell, fouling
-    applied, *others = jax.tree.map(as_array, arguments)
-    jumps = isinstance(applied, jax.core.Tracer) or jumps_anywhere(np.asarray(applied))
+    applied = np.asarray(E_V).T if known else E_V.T
+    checked = applied, over_time, time_grid(waveform.t_s), couples, cell, fouling
+    applied, *others = jax.tree.map(as_array, checked)
+    jumps = not known or jumps_anywhere(applied)
     return (applied, *others), {
         "jumps": jumps,
         "outputs": tuple(dict.fromkeys(outputs)),

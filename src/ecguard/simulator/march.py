@@ -275,6 +275,7 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
         settles = (slow.gain + loss) * step
         ahead = 0.5 * row.growth * (1.0 - settles) / (1.0 + settles)
         gain = jnp.maximum(slow.gain + ahead * (slow.gain - slow.gain_before), 0.0)
+        # quotients: what several kernels read, the compiler computes in each if it is a product
         turnover = (gain + loss) / rate
         change = (gain - (gain + loss) * theta) * mean_decay(turnover, jnp.exp(-turnover)) / rate
         theta = theta + change

@@ -15,8 +15,7 @@ from jax.scipy.stats import norm
 
 from ecguard.posterior.coordinates import Interval
 
-_STEPS = 12  # of a quantile; most need four, and more where components lie apart
-_FARTHEST = 20.0  # change of the log odds of a place in one step
+_STEPS = 16  # of a quantile; most need four, and more where components lie apart
 
 
 class Mixture(NamedTuple):
@@ -48,7 +47,7 @@ def quantile(mixture: Mixture, interval: Interval, score: Array) -> Array:
     """Values [...] below which the normal distribution function of scores [...] lies.
 
     The mixture's quantile lies between those of its components, which are closed forms. In between,
-    Newton's steps on the log odds, held by the bracket; they are linear in the tails.
+    Newton's steps on the log odds, which are linear in the tails, held by the bracket.
     """
     each = _quantiles(mixture, interval, score[..., None])
     weight = jax.nn.softmax(mixture.logits, axis=-1)
@@ -62,24 +61,17 @@ def quantile(mixture: Mixture, interval: Interval, score: Array) -> Array:
     def step(_: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         first, last, value = state
         z = (value[..., None] - mixture.location) / scale
-        larger = 1.0 / (1.0 + jnp.exp(-jnp.abs(z)))  # of the sigmoids of z and -z
+        both = jnp.log1p(jnp.exp(-jnp.abs(z)))  # what the log sigmoids of z and -z share
         # of the sigmoids at the ends, so that no component is lost in a tail
-        to_high = larger * jnp.exp(jnp.minimum(z, 0.0) - log_high)
-        to_low = larger * jnp.exp(jnp.minimum(-z, 0.0) - log_low)
+        to_high = jnp.exp(jnp.minimum(z, 0.0) - both - log_high)
+        to_low = jnp.exp(jnp.minimum(-z, 0.0) - both - log_low)
         below = share * to_high * _part((value - interval.low)[..., None] / scale)
         above = share * to_low * _part((interval.high - value)[..., None] / scale)
         own = share * to_high * to_low / scale
         below, above, own = (jnp.sum(each, axis=-1) for each in (below, above, own))
         over = jnp.log(below) - jnp.log(above) - wanted
         first, last = jnp.where(over < 0, value, first), jnp.where(over < 0, last, value)
-        slope = own / below + own / above
-        there = value - over / slope
-        # near an end they are linear in the log odds of the place in the interval instead
-        passed, left = value - interval.low, interval.high - value
-        bend = over / slope * (passed + left) / (passed * left)
-        odds = passed / left * jnp.exp(jnp.clip(-bend, -_FARTHEST, _FARTHEST))
-        bent = interval.low + (passed + left) * odds / (1.0 + odds)
-        there = jnp.where((there >= first) & (there <= last), there, bent)
+        there = value - over / (own / below + own / above)
         inside = (there >= first) & (there <= last)
         return first, last, jnp.where(inside, there, (first + last) / 2)
 
