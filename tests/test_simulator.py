@@ -199,6 +199,7 @@ def test_a_large_batch_goes_in_blocks_to_the_same_traces(monkeypatch: pytest.Mon
     couples = Couples(**{**vars(stack(n, couple())[0]), "k0": np.geomspace(1e-5, 1.0, n)[:, None]})
     whole = simulate_batch(waveform, couples, cell, fouling, OUTPUTS)  # type: ignore[arg-type]
     monkeypatch.setattr(batch, "BLOCK", 8)
+    monkeypatch.setattr(batch, "_WAVE", 2)
     parts = simulate_batch(waveform, couples, cell, fouling, OUTPUTS)  # type: ignore[arg-type]
     for name in ("current_density_mA_cm2", *OUTPUTS):
         one, other = (np.asarray(getattr(trace, name)) for trace in (whole, parts))
@@ -271,6 +272,25 @@ def test_electrode_and_waveform_may_be_traced() -> None:
     scale = 1e-4 * np.ptp(alone)
     assert np.allclose(of_couples(jax.tree.map(jnp.asarray, couple())), alone, atol=scale)
     assert np.allclose(of_potential(jnp.asarray(sweep.E_V)), alone, atol=scale)
+
+
+def test_a_waveform_that_is_known_stays_known_while_the_rest_is_traced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A march through jumps carries twice the modes; where there are none, none are looked for."""
+    seen = []
+
+    def recorded(*arguments: object, jumps: bool, **settings: object) -> object:
+        seen.append(jumps)
+        return march(*arguments, jumps=jumps, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batch, "march", recorded)
+    smooth, cell, couples = stack(3, cyclic(0.4, -0.4, 0.1, 77), Cell(), couple())
+    abrupt, _ = stack(3, double_step(0.3, -0.3, 0.3, 0.2, 0.4, 0.4, 25), Cell())
+    for waveform in (smooth, abrupt):
+        for leaves in (waveform, jax.tree.map(jnp.asarray, waveform)):
+            jax.jit(lambda own, leaves=leaves: simulate_batch(leaves, own, cell))(couples)
+    assert seen == [False, False, True, True]
 
 
 def test_gradients_agree_with_finite_differences() -> None:
