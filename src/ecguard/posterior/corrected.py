@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.scipy.stats import norm
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ecguard.errors import InputError
 from ecguard.posterior import coordinates as co
@@ -33,6 +33,9 @@ from ecguard.posterior.likelihood import Likelihood, Observation
 from ecguard.posterior.population import PopulationSettings, sample_population
 from ecguard.posterior.tempered import Particle, Path, in_blocks
 from ecguard.posterior.unknowns import join, log_prior, n_unknowns
+
+
+_BLOCK = 8  # traces whose draws are sent back together
 
 
 class Inferred(NamedTuple):
@@ -94,12 +97,13 @@ class FromAmortised(Path):
         return Particle(scores, base, likelihood(unknowns) + prior - density)
 
     def unknowns(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Of scores of n traces [n, k, d]; one by one, so that n needs no compilation."""
-        each = [
-            _unknowns(self.network, self.summary[row][None], jnp.asarray(own, jnp.float32)[None])[0]
-            for row, own in enumerate(scores)
-        ]
-        return np.stack([np.asarray(own) for own in each])
+        """Of scores of n traces [n, k, d]; in blocks of one size, so that n needs no compilation."""
+        summary, scores = np.asarray(self.summary), scores.astype(np.float32)
+
+        def some(rows: NDArray[np.intp]) -> Array:
+            return _unknowns(self.network, summary[rows], scores[rows])
+
+        return np.asarray(in_blocks(some, len(scores), _BLOCK))
 
     @property
     def axes(self) -> Any:
@@ -141,13 +145,12 @@ def summaries(
     """
     check_valid(amortised, observation, task)
     arrays = _as_arrays(observation)
-    label = jnp.asarray(task)
 
     def one(row: NDArray[np.intp]) -> Array:
-        own = jax.tree.map(lambda leaf: leaf[row], arrays)
-        return _summarise(amortised, own, label[row], n_couples)
+        own = Observation(*(leaf[row] for leaf in arrays))
+        return _summarise(amortised, own, task[row], n_couples)
 
-    return np.asarray(in_blocks(one, len(label), 1))
+    return np.asarray(in_blocks(one, len(task), 1))
 
 
 def check_valid(amortised: Amortised, observation: Observation, task: NDArray[np.integer]) -> None:
@@ -210,30 +213,29 @@ def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np
 
 
 @eqx.filter_jit
-def _unknowns(network: Network, summary: Array, scores: Array) -> Array:
+def _unknowns(network: Network, summary: ArrayLike, scores: ArrayLike) -> Array:
+    summary, scores = jnp.asarray(summary), jnp.asarray(scores)
     return join(co.to_electrode(transport(network, summary, scores).coordinates))
 
 
 @eqx.filter_jit
-def _summarise(amortised: Amortised, observation: Observation, task: Array, m: int) -> Array:
-    n = len(observation.noise_std)
-    shown = (observation.current, observation.observed, observation.noise_std)
-    every = [
-        project(jax.tree.map(lambda leaf, k=k: leaf[k], amortised.basis), *shown)
-        for k in range(len(amortised.meta.task_names))
-    ]
-    projection = jax.tree.map(lambda *leaves: jnp.stack(leaves)[task, jnp.arange(n)], *every)
+def _summarise(
+    amortised: Amortised, observation: Observation, task: NDArray[np.integer], m: int
+) -> Array:
+    """Of one trace, whose leaves have a leading axis of 1."""
+    basis = jax.tree.map(lambda leaf: leaf[task[0]], amortised.basis)
+    projection = project(basis, observation.current, observation.observed, observation.noise_std)
     waveform = describe_waveform(observation.time_s, observation.E_V)
-    seen = Seen(projection, waveform, task, jnp.full(n, m))
-    return amortised.network.summarise(seen)
+    return amortised.network.summarise(Seen(projection, waveform, task, jnp.full(1, m)))
 
 
 def _as_arrays(observation: Observation) -> Observation:
+    """Arrays of the host, of which rows are cut without a compiled call."""
     hidden = np.where(observation.observed, observation.current, 0.0)
     clean = observation._replace(current=hidden)
     return Observation(
         *(
-            jnp.asarray(leaf, bool if name == "observed" else jnp.float32)
+            np.asarray(leaf, bool if name == "observed" else np.float32)
             for name, leaf in clean._asdict().items()
         )
     )

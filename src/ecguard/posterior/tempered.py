@@ -206,8 +206,12 @@ def thinned(draws: NDArray[Any], k: int) -> NDArray[Any]:
 
 def take(batch: Any, rows: NDArray[np.intp]) -> Any:
     """The cases `rows` of a batch that knows its `axes`; what all cases share stays as it is."""
+
+    def of_rows(leaf: Array) -> NDArray[Any]:
+        return np.asarray(leaf)[rows]  # a compiled call for every leaf would take longer
+
     return jax.tree.map(
-        lambda axis, part: part if axis is None else jax.tree.map(lambda leaf: leaf[rows], part),
+        lambda axis, part: part if axis is None else jax.tree.map(of_rows, part),
         batch.axes,
         batch,
         is_leaf=lambda axis: axis is None or isinstance(axis, int),

@@ -10,11 +10,20 @@ _FAST = 30.0  # exp(-30) is below the precision of float32, and negligible in fl
 
 def mean_decay(x: Array, decay: Array) -> Array:
     """(1 - exp(-x)) / x for x >= 0, the mean of exp(-s) over 0..x; `decay` is exp(-x)."""
+    return jnp.where(x < _SMALL, _mean_of_small(x), (1.0 - decay) / jnp.maximum(x, 0.5 * _SMALL))
+
+
+def loss(x: Array, decay: Array) -> Array:
+    """1 - exp(-x) for x >= 0, to the last digit; `decay` is exp(-x)."""
+    return jnp.where(x < _SMALL, x * _mean_of_small(x), 1.0 - decay)
+
+
+def _mean_of_small(x: Array) -> Array:
     near = jnp.minimum(x, 2.0 * _SMALL)
     series: Array | float = 1.0
     for k in range(_TERMS[x.dtype], 1, -1):
         series = 1.0 - near * (1.0 / k) * series
-    return jnp.where(x < _SMALL, series, (1.0 - decay) / jnp.maximum(x, 0.5 * _SMALL))
+    return jnp.asarray(series)
 
 
 def ramp_response(lag: Array) -> tuple[Array, Array, Array, Array]:

@@ -14,6 +14,7 @@ from jax.scipy.special import ndtr
 from jax.scipy.stats import norm
 
 from ecguard.posterior.coordinates import Interval
+from ecguard.simulator.relaxation import loss
 
 _STEPS = 16  # of a quantile; most need four, and more where components lie apart
 
@@ -52,23 +53,26 @@ def quantile(mixture: Mixture, interval: Interval, score: Array) -> Array:
     each = _quantiles(mixture, interval, score[..., None])
     weight = jax.nn.softmax(mixture.logits, axis=-1)
     start = jnp.sum(weight * each, axis=-1)
-    scale = jnp.exp(mixture.log_scale)
+    rate = jnp.exp(-mixture.log_scale)
     low, high = _ends(mixture, interval)
-    share = weight / _part((interval.high - interval.low)[..., None] / scale)
+    share = weight / _part((interval.high - interval.low)[..., None] * rate)
     log_low, log_high = jax.nn.log_sigmoid(-low), jax.nn.log_sigmoid(high)
     wanted = norm.logcdf(score) - norm.logcdf(-score)
+    # components come first in the loop, whose sums then run over whole rows of values
+    leaves = (mixture.location, rate, share, log_low, log_high)
+    location, rate, share, log_low, log_high = (jnp.moveaxis(leaf, -1, 0) for leaf in leaves)
 
     def step(_: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         first, last, value = state
-        z = (value[..., None] - mixture.location) / scale
-        both = jnp.log1p(jnp.exp(-jnp.abs(z)))  # what the log sigmoids of z and -z share
+        z = (value - location) * rate
+        both = 1.0 + jnp.exp(-jnp.abs(z))  # what the sigmoids of z and -z share, below the line
         # of the sigmoids at the ends, so that no component is lost in a tail
-        to_high = jnp.exp(jnp.minimum(z, 0.0) - both - log_high)
-        to_low = jnp.exp(jnp.minimum(-z, 0.0) - both - log_low)
-        below = share * to_high * _part((value - interval.low)[..., None] / scale)
-        above = share * to_low * _part((interval.high - value)[..., None] / scale)
-        own = share * to_high * to_low / scale
-        below, above, own = (jnp.sum(each, axis=-1) for each in (below, above, own))
+        to_high = jnp.exp(jnp.minimum(z, 0.0) - log_high) / both
+        to_low = jnp.exp(jnp.minimum(-z, 0.0) - log_low) / both
+        below = share * to_high * _part((value - interval.low) * rate)
+        above = share * to_low * _part((interval.high - value) * rate)
+        own = share * to_high * to_low * rate
+        below, above, own = (jnp.sum(each, axis=0) for each in (below, above, own))
         over = jnp.log(below) - jnp.log(above) - wanted
         first, last = jnp.where(over < 0, value, first), jnp.where(over < 0, last, value)
         there = value - over / (own / below + own / above)
@@ -114,4 +118,5 @@ def _log_mass(low: Array, high: Array, width: Array) -> Array:
 
 def _part(width: Array) -> Array:
     """Of the product of the two sigmoids at ends a standardised `width` apart, their difference."""
-    return -jnp.expm1(-jnp.maximum(width, 1e-12))
+    width = jnp.maximum(width, 1e-12)
+    return loss(width, jnp.exp(-width))
