@@ -236,7 +236,7 @@ def _density(mixture: StudentMixture, twins: Floats) -> Floats:
 
 def _log_mean(each: list[Floats]) -> Floats:
     """ln of the mean of what several logarithms [N] stand for [N]."""
-    return np.asarray(logsumexp(each, axis=0) - np.log(len(each)))
+    return np.asarray(np.logaddexp.reduce(each) - np.log(len(each)))
 
 
 def _effective(log_weight: Floats) -> float:

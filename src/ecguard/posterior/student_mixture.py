@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln, softmax
 
 _FREEDOM = 6.0
 _DRAWS_A_DIMENSION = 200  # that a mixture is fitted to
@@ -38,17 +38,21 @@ class StudentMixture(NamedTuple):
 
     def log_density(self, places: Floats) -> Floats:
         """ln density [n] at places [n, d]."""
-        return np.asarray(logsumexp(self.by_component(places)[0], axis=0))
+        K, d = self.mean.shape
+        inverse = np.linalg.inv(self.root)
+        white = (inverse.reshape(K * d, d) @ places.T).reshape(K, d, -1)
+        white -= inverse @ self.mean[..., None]
+        square = np.einsum("kdn,kdn->kn", white, white)
+        return np.asarray(np.logaddexp.reduce(_by_component(self.log_share, self.root, square)))
 
-    def by_component(self, places: Floats) -> tuple[Floats, Floats]:
-        """ln density times share, and squared distance from the mean, of each component [K, n]."""
-        d = self.mean.shape[1]
-        away = places.T - self.mean[..., None]
-        square = ((np.linalg.inv(self.root) @ away) ** 2).sum(axis=1)
-        log_volume = np.log(np.diagonal(self.root, axis1=1, axis2=2)).sum(axis=1)
-        top = gammaln((_FREEDOM + d) / 2) - gammaln(_FREEDOM / 2)
-        top += self.log_share - log_volume - d / 2 * np.log(_FREEDOM * np.pi)
-        return top[:, None] - (_FREEDOM + d) / 2 * np.log1p(square / _FREEDOM), square
+
+def _by_component(log_share: Floats, root: Floats, square: Floats) -> Floats:
+    """ln density times share [K, n] at squared distances [K, n] from the means."""
+    d = root.shape[-1]
+    log_volume = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+    top = gammaln((_FREEDOM + d) / 2) - gammaln(_FREEDOM / 2)
+    top += log_share - log_volume - d / 2 * np.log(_FREEDOM * np.pi)
+    return np.asarray(top[:, None] - (_FREEDOM + d) / 2 * np.log1p(square / _FREEDOM))
 
 
 def fit_mixture(
@@ -66,28 +70,41 @@ def fit_mixture(
         components: at most.
     """
     places, weight = _picked(rng, places, log_weight)
-    d = places.shape[1]
-    away = places - weight @ places
+    n, d = places.shape
+    centre = weight @ places
+    away = places - centre
+    # squared distances are sums of these, and moments sums over them: one product of matrices each
+    powers = np.hstack([(away[:, :, None] * away[:, None]).reshape(n, -1), away, np.ones((n, 1))])
     least = _LEAST_VARIANCE * np.eye(d)
     whole = (away * weight[:, None]).T @ away + least
-    mean = places[_spread_out(rng, away, whole, weight, components)]
+    mean = away[_spread_out(rng, away, whole, weight, components)]
     share = np.full(len(mean), 1.0 / len(mean))
     scale = np.repeat(_WIDTH * whole[None], len(mean), axis=0)
     for _ in range(_STEPS):
-        each, square = StudentMixture(np.log(share), mean, np.linalg.cholesky(scale)).by_component(
-            places
-        )
-        belongs = np.exp(each - logsumexp(each, axis=0)) * weight
+        root = np.linalg.cholesky(scale)
+        square = _in_powers(mean, root) @ powers.T
+        each = _by_component(np.log(share), root, square)
+        belongs = softmax(each, axis=0) * weight
         total = belongs.sum(axis=1) + 1e-9
-        pull = belongs * (_FREEDOM + d) / (_FREEDOM + square)
-        mean = pull @ places / (pull.sum(axis=1, keepdims=True) + 1e-12)
-        away = places.T - mean[..., None]
-        scale = (away * pull[:, None]) @ away.transpose(0, 2, 1) / total[:, None, None]
+        moments = (belongs * (_FREEDOM + d) / (_FREEDOM + square)) @ powers
+        second, first, pull = np.split(moments, [d * d, d * d + d], axis=1)
+        mean = first / (pull + 1e-12)
+        spread = second.reshape(-1, d, d) - mean[:, :, None] * first[:, None]
+        scale = spread / total[:, None, None]
         support = total**2 / ((belongs**2).sum(axis=1) + 1e-18)
         trust = (support / (support + d + 2))[:, None, None]
         scale = trust * scale + (1 - trust) * _WIDTH * whole + least
         share = total / total.sum()
-    return StudentMixture(np.log(share), mean, np.linalg.cholesky(scale))
+    return StudentMixture(np.log(share), centre + mean, np.linalg.cholesky(scale))
+
+
+def _in_powers(mean: Floats, root: Floats) -> Floats:
+    """Squared distances from means [K, d] as coefficients of second, first and no powers."""
+    inverse = np.linalg.inv(root)
+    metric = inverse.transpose(0, 2, 1) @ inverse
+    pulled = (metric @ mean[..., None])[..., 0]
+    constant = (pulled * mean).sum(axis=1, keepdims=True)
+    return np.hstack([metric.reshape(len(mean), -1), -2.0 * pulled, constant])
 
 
 def systematic(log_weight: Floats, n: int, offset: float) -> NDArray[np.intp]:
