@@ -29,11 +29,10 @@ from ecguard.posterior.amortised.network import (
     transport,
 )
 from ecguard.posterior.amortised.traces import project
-from ecguard.posterior.likelihood import Likelihood, Observation
+from ecguard.posterior.likelihood import Likelihood, Observation, log_likelihood
 from ecguard.posterior.population import PopulationSettings, sample_population
 from ecguard.posterior.tempered import Particle, Path, in_blocks
 from ecguard.posterior.unknowns import join, log_prior, n_unknowns
-
 
 _BLOCK = 8  # traces whose draws are sent back together
 
@@ -77,31 +76,20 @@ class FromAmortised(Path):
         return jnp.stack([self.draw(key, n) for key in keys])
 
     def weigh(self, scores: Array) -> Particle:
-        found = transport(self.network, self.summary[None], scores[None, None])
-        return self._particle(self.likelihood, scores, *(leaf[0, 0] for leaf in found))
+        unknowns, ratio = _placed(self.network, self.summary[None], scores[None, None])
+        return _particle(scores, self.likelihood(unknowns[0, 0]) + ratio[0, 0])
 
     def weigh_many(self, scores: Array) -> Particle:
-        # places of a case are rows of the network's products, which `jax.vmap` would not make them
-        found = transport(self.network, self.summary, scores)
-        each = jax.vmap(self._particle, in_axes=(None, 0, 0, 0))
-        every = jax.vmap(each, in_axes=(self.likelihood.axes, 0, 0, 0))
-        return every(self.likelihood, scores, *found)
-
-    def _particle(
-        self, likelihood: Likelihood, scores: Array, coordinates: Array, density: Array
-    ) -> Particle:
-        electrode = co.to_electrode(coordinates)
-        unknowns = join(electrode)
-        prior = log_prior(unknowns, self.n_couples) + co.log_volume(electrode)
-        base = jnp.sum(norm.logpdf(scores))
-        return Particle(scores, base, likelihood(unknowns) + prior - density)
+        # in two programs, of which this first one knows nothing of the solver's grid
+        unknowns, ratio = _placed(self.network, self.summary, jnp.asarray(scores))
+        return _particle(scores, log_likelihood(self.likelihood, unknowns) + ratio)
 
     def unknowns(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Of scores of n traces [n, k, d]; in blocks of one size, so that n needs no compilation."""
+        """Of scores of n traces [n, k, d]; in blocks of one size: n compiles nothing."""
         summary, scores = np.asarray(self.summary), scores.astype(np.float32)
 
         def some(rows: NDArray[np.intp]) -> Array:
-            return _unknowns(self.network, summary[rows], scores[rows])
+            return _placed(self.network, summary[rows], scores[rows])[0]
 
         return np.asarray(in_blocks(some, len(scores), _BLOCK))
 
@@ -213,9 +201,20 @@ def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np
 
 
 @eqx.filter_jit
-def _unknowns(network: Network, summary: ArrayLike, scores: ArrayLike) -> Array:
-    summary, scores = jnp.asarray(summary), jnp.asarray(scores)
-    return join(co.to_electrode(transport(network, summary, scores).coordinates))
+def _placed(network: Network, summary: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
+    """Unknowns [n, k, d] of scores [n, k, d], and ln of their prior over the density [n, k].
+
+    Places of a trace are rows of the network's products, which `jax.vmap` would not make them.
+    """
+    found = transport(network, jnp.asarray(summary), jnp.asarray(scores))
+    electrode = co.to_electrode(found.coordinates)
+    unknowns = join(electrode)
+    n_couples = electrode.E0.shape[-1]
+    return unknowns, log_prior(unknowns, n_couples) + co.log_volume(electrode) - found.log_density
+
+
+def _particle(scores: Array, gain: Array) -> Particle:
+    return Particle(scores, jnp.sum(norm.logpdf(scores), axis=-1), gain)
 
 
 @eqx.filter_jit
@@ -226,7 +225,9 @@ def _summarise(
     basis = jax.tree.map(lambda leaf: leaf[task[0]], amortised.basis)
     projection = project(basis, observation.current, observation.observed, observation.noise_std)
     waveform = describe_waveform(observation.time_s, observation.E_V)
-    return amortised.network.summarise(Seen(projection, waveform, task, jnp.full(1, m)))
+    return amortised.network.summarise(
+        Seen(projection, waveform, jnp.asarray(task), jnp.full(1, m))
+    )
 
 
 def _as_arrays(observation: Observation) -> Observation:

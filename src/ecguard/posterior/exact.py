@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from ecguard.posterior import apparent
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.labels import aligned
-from ecguard.posterior.likelihood import Likelihood
+from ecguard.posterior.likelihood import Likelihood, log_likelihood
 from ecguard.posterior.population import PopulationSettings, sample_population
 from ecguard.posterior.tempered import LOWEST, Particle, Path, TemperedSettings, sample_tempered
 from ecguard.posterior.unknowns import draw_prior, in_order, join, log_prior, split
@@ -69,15 +69,17 @@ class FromPrior(Path):
     def draw(self, key: Array, n: int) -> Array:
         return self.scores(draw_prior(key, n, self.n_couples))
 
+    def draw_many(self, keys: Array, n: int) -> Array:
+        return _drawn(keys, n, self.held, self.n_couples)
+
     def weigh(self, scores: Array) -> Particle:
-        placed = apparent.from_scores(scores, self.held, self.n_couples)
-        electrode = in_order(co.to_electrode(placed.coordinates))
-        unknowns = join(electrode)
-        base = log_prior(unknowns, self.n_couples) + co.log_volume(electrode) + placed.log_volume
-        base = base - np.log(self.n_couples)  # orders: m!, which is m
-        inside = placed.inside & jnp.isfinite(base)
-        gain = jnp.where(inside, self.likelihood(unknowns), -jnp.inf)
-        return Particle(scores, jnp.where(inside, base, LOWEST), gain)
+        unknowns, base = _placed(scores, self.held, self.n_couples)
+        return _particle(scores, base, self.likelihood(unknowns))
+
+    def weigh_many(self, scores: Array) -> Particle:
+        # in two programs, of which this first one knows nothing of the solver's grid
+        unknowns, base = _placed_many(scores, self.held, self.n_couples)
+        return _particle(scores, base, log_likelihood(self.likelihood, unknowns))
 
     def twins(self, scores: Array) -> Array:
         if self.n_couples == 1:
@@ -87,8 +89,7 @@ class FromPrior(Path):
 
     def scores(self, unknowns: ArrayLike) -> Array:
         """Scores [k, d] of electrodes, for one trace, or one for each of k traces."""
-        coordinates = co.to_coordinates(split(jnp.asarray(unknowns, jnp.float32)))
-        return apparent.to_scores(coordinates, self.held, self.n_couples)
+        return _scores(jnp.asarray(unknowns, jnp.float32), self.held, self.n_couples)
 
     def unknowns(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of scores of n traces [n, k, d]."""
@@ -139,6 +140,40 @@ def infer_exact(
         near.acceptance,
         found.lead,
     )
+
+
+def _placed(scores: Array, held: Array, n_couples: int) -> tuple[Array, Array]:
+    """Unknowns of scores [d], and ln density of the base; `LOWEST` where there is none."""
+    placed = apparent.from_scores(scores, held, n_couples)
+    electrode = in_order(co.to_electrode(placed.coordinates))
+    unknowns = join(electrode)
+    base = log_prior(unknowns, n_couples) + co.log_volume(electrode) + placed.log_volume
+    base = base - np.log(n_couples)  # orders: m!, which is m
+    return unknowns, jnp.where(placed.inside & jnp.isfinite(base), base, LOWEST)
+
+
+def _particle(scores: Array, base: Array, log_likelihood: Array) -> Particle:
+    return Particle(scores, base, jnp.where(base > LOWEST, log_likelihood, -jnp.inf))
+
+
+@eqx.filter_jit
+def _placed_many(scores: Array, held: Array, n_couples: int) -> tuple[Array, Array]:
+    def one(own: Array, held: Array) -> tuple[Array, Array]:
+        return jax.vmap(lambda place: _placed(place, held, n_couples))(own)
+
+    return jax.vmap(one)(scores, held)
+
+
+@eqx.filter_jit
+def _drawn(keys: Array, n: int, held: Array, n_couples: int) -> Array:
+    def one(key: Array, held: Array) -> Array:
+        return _scores(draw_prior(key, n, n_couples), held, n_couples)
+
+    return jax.vmap(one)(keys, held)
+
+
+def _scores(unknowns: Array, held: Array, n_couples: int) -> Array:
+    return apparent.to_scores(co.to_coordinates(split(unknowns)), held, n_couples)
 
 
 @jax.jit

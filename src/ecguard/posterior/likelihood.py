@@ -70,6 +70,20 @@ class Likelihood(eqx.Module):
         return -0.5 * jnp.sum(jnp.where(seen.observed, terms, 0.0))
 
 
+@eqx.filter_jit
+def log_likelihood(likelihood: Likelihood, unknowns: Array) -> Array:
+    """ln likelihood [n, k] of unknowns [n, k, d] of n traces.
+
+    The solver's grid is compiled in: engines that weigh as many share one program by calling this
+    outside of their own.
+    """
+
+    def each(likelihood: Likelihood, rows: Array) -> Array:
+        return jax.vmap(likelihood)(rows)
+
+    return jax.vmap(each, in_axes=(likelihood.axes, 0))(likelihood, unknowns)
+
+
 class SimulatorLikelihood(Likelihood):
     """The exact model: the simulator on the grid of `solver_grid`, with no error of its own.
 

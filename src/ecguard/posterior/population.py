@@ -10,7 +10,6 @@ much as for itself, and is weighed by the mean of the densities at both.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +19,7 @@ from scipy.special import logsumexp
 
 from ecguard.errors import InputError
 from ecguard.posterior.student_mixture import StudentMixture, fit_mixture, systematic
-from ecguard.posterior.tempered import LOWEST, Particle, Path, finite, over_blocks, take
+from ecguard.posterior.tempered import LOWEST, Path, over_blocks, take
 
 _FITTED_FOR_EACH = 25  # effective draws a dimension; weights are tempered until a fit has as many
 
@@ -258,14 +257,9 @@ def _tempered(log_weight: Floats, least: float) -> Floats:
 
 def _seen(path: Path, places: Array) -> list[_Seen]:
     """What places [cases, N, d] weigh, and next to nothing where that is not finite."""
-    weighed = _weigh(path, places)
+    weighed = path.weigh_many(places)
     leaves = (jnp.swapaxes(path.twins(places), 0, 1), weighed.base, weighed.gain)
     twins, base, gain = (np.asarray(leaf, np.float64) for leaf in leaves)
     fine = np.isfinite(base) & np.isfinite(gain)
     base, gain = np.where(fine, base, LOWEST), np.where(fine, gain, LOWEST)
     return [_Seen(*each) for each in zip(twins, base, gain, strict=True)]
-
-
-@eqx.filter_jit
-def _weigh(path: Path, places: Array) -> Particle:
-    return finite(path.weigh_many(places))

@@ -120,12 +120,8 @@ class Path(eqx.Module):
         """What scores [d] weigh."""
 
     def weigh_many(self, scores: Array) -> Particle:
-        """What scores [cases, n, d] of several cases weigh."""
-
-        def one(path: Path, places: Array) -> Particle:
-            return jax.vmap(path.weigh)(places)
-
-        return jax.vmap(one, in_axes=(self.axes, 0))(self, scores)
+        """What scores [cases, n, d] of several cases weigh; not to be called in compiled code."""
+        return _weigh(self, scores)
 
     def twins(self, scores: Array) -> Array:
         """Scores [n, d], or [cases, n, d], and their twins where there are any [1 or 2, ..., d].
@@ -220,7 +216,11 @@ def take(batch: Any, rows: NDArray[np.intp]) -> Any:
 
 def _sample_block(path: Path, keys: Array, settings: TemperedSettings) -> Tempered:
     n = len(keys)
-    state = _start(path, keys, settings)
+    scores = path.draw_many(keys, settings.n_particles)
+    # case by case, which is how population Monte Carlo mostly weighs: no other shape to compile
+    rows = np.arange(n)[:, None]
+    each = [take(path, row).weigh_many(scores[row]) for row in rows]
+    state = _begin(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each))
     if not np.asarray(jnp.any(state.particles.gain > LOWEST, axis=1)).all():
         raise InputError(
             "noise_std",
@@ -260,13 +260,17 @@ def _draw(path: Path, keys: Array, n: int) -> Array:
 
 
 @eqx.filter_jit
-def _start(path: Path, keys: Array, settings: TemperedSettings) -> tempered.TemperedSMCState:
-    def one(path: Path, key: Array) -> tempered.TemperedSMCState:
-        scores = path.draw(key, settings.n_particles)
-        return tempered.init(finite(jax.vmap(path.weigh)(scores)))
+def _weigh(path: Path, scores: Array) -> Particle:
+    def one(path: Path, places: Array) -> Particle:
+        return jax.vmap(path.weigh)(places)
 
-    state = jax.vmap(one, in_axes=(path.axes, 0))(path, keys)
-    return state._replace(tempering_param=jnp.zeros(len(keys)))
+    return jax.vmap(one, in_axes=(path.axes, 0))(path, scores)
+
+
+@jax.jit
+def _begin(particles: Particle) -> tempered.TemperedSMCState:
+    state = jax.vmap(tempered.init)(finite(particles))
+    return state._replace(tempering_param=jnp.zeros(len(particles.base)))
 
 
 @eqx.filter_jit
