@@ -14,5 +14,9 @@ class InputError(ValueError):
     """
 
     def __init__(self, name: str, value: object, allowed: str, remedy: str) -> None:
+        super().__init__(name, value, allowed, remedy)  # what a copy in another process is made of
         self.name = name
-        super().__init__(f"{name} = {value!r} cannot be used: {allowed}. {remedy}")
+
+    def __str__(self) -> str:
+        name, value, allowed, remedy = self.args
+        return f"{name} = {value!r} cannot be used: {allowed}. {remedy}"

@@ -265,6 +265,79 @@ def test_run_killed_while_it_writes_is_completed_by_the_next(report, monkeypatch
     assert "up to date" in again(report)
 
 
+MEET = """\
+import time
+from pathlib import Path
+
+Path(f"{mine}.here").touch()
+until = time.monotonic() + 60.0
+while not Path(f"{other}.here").exists() and time.monotonic() < until:
+    time.sleep(0.05)
+assert Path(f"{other}.here").exists(), "the other lane does not run"
+"""
+
+
+def lanes(layout, body=MEET, last=""):
+    """Two lanes, of one and of two chapters; the first of each run `body`."""
+    for name, mine, other in (
+        ("05-guardrail", "a", "b"),
+        ("07-protocol-design", "b", "a"),
+        ("08-escalation", "c", "b"),
+    ):
+        own = body if mine != "c" else last
+        text = f'mine, other = "{mine}", "{other}"\n{own}'
+        write_notebook(
+            layout.notebooks / f"{name}.ipynb",
+            {"parameters": PARAMETERS, "start": START.replace("tiny", name[3:]), "body": text},
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("bookless")
+def test_lanes_run_side_by_side_each_in_its_order(report):
+    lanes(report, last='from pathlib import Path\nassert Path("b.here").exists()')
+    again(report)
+    assert all(report.stamp(source).exists() for source in report.sources)
+    assert again(report).count("up to date") == 4
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("bookless")
+def test_lane_that_fails_lets_the_other_end_and_says_why(report):
+    raising = 'from ecguard.errors import InputError\nraise InputError("x", 1, "2", "Write 2.")'
+    lanes(report, last=raising)
+    with pytest.raises(ChapterError, match="x = 1 cannot be used") as caught:
+        again(report)
+    assert caught.value.bad_input
+    done = {source.stem for source in report.sources if report.stamp(source).exists()}
+    assert done == {"01-tiny", "05-guardrail", "07-protocol-design"}
+
+
+def test_one_lane_that_is_stale_needs_no_process(report, monkeypatch):
+    lanes(report)
+    ran = []
+    monkeypatch.setattr(runner, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(runner, "run_chapter", lambda _, source, *__: ran.append(source.stem))
+    monkeypatch.setattr(runner, "stale", lambda _, job: "guardrail" in job.source.stem)
+    jobs = [runner.Job(source, {}, "", "") for source in report.sources]
+    runner.run_chapters(Run(report, {}), jobs)
+    assert ran == ["01-tiny", "05-guardrail", "07-protocol-design", "08-escalation"]
+
+
+def test_time_that_chapters_share_counts_once():
+    def record(end, duration):
+        return {
+            "provenance": {"ended_at": f"2026-01-01T00:{end:02d}:00+00:00", "duration_s": duration}
+        }
+
+    payloads = {"a": record(10, 300.0), "b": record(12, 300.0), "c": record(30, 60.0)}
+    payloads["within"] = record(11, 30.0)
+    assert runner.time_claim(payloads).value == 420.0 + 60.0
+    payloads["old"] = {"provenance": {"duration_s": 1.0}}
+    with pytest.raises(InputError, match="Run all chapters again"):
+        runner.time_claim(payloads)
+
+
 @pytest.mark.slow
 def test_failing_chapter_leaves_the_report_before_it_in_place(report):
     (source,) = report.sources

@@ -28,7 +28,11 @@ class ChapterError(RuntimeError):
 
 
 def run_notebook(
-    source: Path, target: Path, parameters: dict[str, Any], folder: Path, progress: bool = True
+    source: Path,
+    target: Path,
+    parameters: dict[str, Any],
+    folder: Path,
+    progress: bool | dict[str, Any] = True,
 ) -> nbformat.NotebookNode:
     """Run a notebook, and hold the result to account.
 
@@ -37,7 +41,7 @@ def run_notebook(
         target: where papermill keeps what has run so far.
         parameters: injected after the cell tagged `parameters`.
         folder: working folder of the kernel.
-        progress: whether to show a progress bar.
+        progress: whether to show a progress bar, or how.
 
     Returns:
         the executed notebook.

@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -55,6 +56,7 @@ def provenance(seed: int | None, profile: str, started: float) -> dict[str, Any]
         "seed": seed,
         "profile": profile,
         "duration_s": round(time.perf_counter() - started, 1),
+        "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "platform": f"{sys.platform} {platform.machine()}",
     }
 

@@ -2,14 +2,20 @@
 
 import hashlib
 import json
+import math
+import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, NamedTuple
 
 from ecguard.errors import InputError
 from ecguard.files import sha256, write_atomic, write_text
@@ -31,6 +37,8 @@ from ecguard.report.provenance import versions
 
 PUBLISHED = (".json", ".png")
 MOST_SECONDS = 15 * 60
+LANES = (("guardrail", "failure-catalogue"), ("protocol-design", "escalation"))
+"""Chapters that time nothing, beside those of the other lane; each reads what its lane has kept."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -47,7 +55,7 @@ class Run:
         parameters: passed to every chapter that declares them.
         only: name of the one chapter to run, or "" for all.
         force: whether to run what is up to date as well.
-        progress: whether to show progress bars.
+        progress: whether to show progress bars, or how.
         say: receives a line for each step.
     """
 
@@ -55,7 +63,7 @@ class Run:
     parameters: Mapping[str, Any]
     only: str = ""
     force: bool = False
-    progress: bool = True
+    progress: bool | dict[str, Any] = True
     say: Callable[[str], None] = print
 
 
@@ -82,9 +90,14 @@ def make_report(run: Run) -> Path | None:
     for source in wanted:
         check_inputs(run.layout, source, given[source])
     package = digest_of(files_under(PACKAGE), PACKAGE)
-    for place, source in enumerate(sources, start=1):
-        if source in wanted:
-            run_chapter(run, source, given[source], package, f"chapter {place}/{len(sources)}")
+    run_chapters(
+        run,
+        [
+            Job(source, given[source], package, f"chapter {place}/{len(sources)}")
+            for place, source in enumerate(sources, start=1)
+            if source in wanted
+        ],
+    )
     missing = [source for source in sources if not run.layout.stamp(source).exists()]
     if missing:
         run.say(f"No book yet: {', '.join(map(chapter_name, missing))} did not run.")
@@ -110,6 +123,64 @@ def checked(parameters: Mapping[str, Any], layout: Layout) -> dict[Path, dict[st
         for name, value in given[source].items():
             check_type(name, value, found[name])
     return given
+
+
+class Job(NamedTuple):
+    """A chapter to run.
+
+    Args:
+        source: its notebook.
+        parameters: passed to it.
+        package: digest of the package.
+        label: its place among all, for the user.
+    """
+
+    source: Path
+    parameters: Mapping[str, Any]
+    package: str
+    label: str
+
+
+def run_chapters(run: Run, jobs: Sequence[Job]) -> None:
+    """Run chapters in order, but those of one of the `LANES` beside those of the other.
+
+    Lanes are processes: an interrupt from the keyboard reaches the notebook that runs in each.
+    """
+    lanes = [[job for job in jobs if chapter_name(job.source) in names] for names in LANES]
+    beside = [lane for lane in lanes if any(stale(run, job) for job in lane)]
+    if len(beside) < 2:
+        run_in_order(run, jobs)
+        return
+    run_in_order(run, [job for job in jobs if all(job not in lane for lane in beside)])
+    with ProcessPoolExecutor(len(beside), get_context("spawn"), end_with_parent) as pool:
+        own = [
+            replace(run, progress=run.progress and {"position": place})
+            for place in range(len(beside))
+        ]
+        list(pool.map(run_in_order, own, beside))
+
+
+def run_in_order(run: Run, jobs: Sequence[Job]) -> None:
+    """Run chapters one after the other."""
+    for job in jobs:
+        run_chapter(run, *job)
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it is gone."""
+
+    def watch() -> None:
+        if (parent := parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def stale(run: Run, job: Job) -> bool:
+    """Whether a chapter is to be run."""
+    inputs = chapter_digest(run.layout, job.source, job.parameters, job.package)
+    return run.force or not up_to_date(run.layout, job.source, inputs)
 
 
 def run_chapter(
@@ -308,8 +379,15 @@ def gather(layout: Layout) -> tuple[Claim, ...]:
 
 
 def time_claim(payloads: Mapping[str, Mapping[str, Any]]) -> Claim:
-    """How long the chapters took when each last ran, by their provenance."""
-    seconds = sum(payload["provenance"]["duration_s"] for payload in payloads.values())
+    """How long the chapters took when each last ran, by their provenance.
+
+    What ran side by side counts once.
+    """
+    seconds, until = 0.0, -math.inf
+    spans = [span_of(payload["provenance"]) for payload in payloads.values()]
+    for start, end in sorted(spans):
+        seconds += max(0.0, end - max(start, until))
+        until = max(until, end)
     return claim(
         "report",
         "chapter-seconds",
@@ -320,6 +398,18 @@ def time_claim(payloads: Mapping[str, Mapping[str, Any]]) -> Claim:
         n=len(payloads),
         seconds=seconds,
     )
+
+
+def span_of(record: Mapping[str, Any]) -> tuple[float, float]:
+    """When a chapter ran, s.
+
+    Raises:
+        InputError: its record does not say.
+    """
+    if "ended_at" not in record:
+        raise InputError("ended_at", None, "when each chapter ended", "Run all chapters again.")
+    end = datetime.fromisoformat(record["ended_at"]).timestamp()
+    return end - record["duration_s"], end
 
 
 def copy_schema(layout: Layout, path: Path) -> Path:
