@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ecguard.simulator.relaxation import mean_decay, ramp_response
+from ecguard.simulator.relaxation import lost_share, mean_decay, ramp_response
 
 
 def mean(x: jax.Array) -> jax.Array:
@@ -20,6 +20,16 @@ def test_mean_decay_and_its_slope_are_the_closed_forms(x: float) -> None:
     assert float(mean(at)) == pytest.approx(wanted, rel=1e-6)
     for derivative in (jax.grad(mean), jax.jacfwd(mean)):
         assert float(derivative(at)) == pytest.approx(slope, rel=2e-5)
+
+
+@pytest.mark.parametrize("x", [1e-12, 1e-6, 0.1, 0.299, 0.3, 0.301, 0.59, 0.61, 5.0, 80.0, 1e12])
+def test_lost_share_and_its_slope_keep_their_digits(x: float) -> None:
+    def lost(x: jax.Array) -> jax.Array:
+        return lost_share(x, jnp.exp(-x))
+
+    at = jnp.float32(x)
+    assert float(lost(at)) == pytest.approx(-np.expm1(-float(at)), rel=1e-6)
+    assert float(jax.grad(lost)(at)) == pytest.approx(np.exp(-float(at)), rel=1e-5)
 
 
 @pytest.mark.parametrize("lag", [0.0, 1e-9, 0.03, 0.034, 1.0, 10.0 / 3.0, 1e3, 1e8])

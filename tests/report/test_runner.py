@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from multiprocessing import Pipe
 
 import nbformat
 import pytest
@@ -277,8 +278,11 @@ assert Path(f"{other}.here").exists(), "the other lane does not run"
 """
 
 
+RAISE = 'from ecguard.errors import InputError\nraise InputError(mine, 1, "2", "Write 2.")\n'
+
+
 def lanes(layout, body=MEET, last=""):
-    """Two lanes, of one and of two chapters; the first of each run `body`."""
+    """Two lanes, of one and of two chapters; the first of each runs `body`, the second `last`."""
     for name, mine, other in (
         ("05-guardrail", "a", "b"),
         ("07-protocol-design", "b", "a"),
@@ -295,7 +299,8 @@ def lanes(layout, body=MEET, last=""):
 @pytest.mark.slow
 @pytest.mark.usefixtures("bookless")
 def test_lanes_run_side_by_side_each_in_its_order(report):
-    lanes(report, last='from pathlib import Path\nassert Path("b.here").exists()')
+    before = report.stamp(report.notebooks / "07-protocol-design.ipynb")
+    lanes(report, last=f"from pathlib import Path\nassert Path({str(before)!r}).exists()")
     again(report)
     assert all(report.stamp(source).exists() for source in report.sources)
     assert again(report).count("up to date") == 4
@@ -304,19 +309,34 @@ def test_lanes_run_side_by_side_each_in_its_order(report):
 @pytest.mark.slow
 @pytest.mark.usefixtures("bookless")
 def test_lane_that_fails_lets_the_other_end_and_says_why(report):
-    raising = 'from ecguard.errors import InputError\nraise InputError("x", 1, "2", "Write 2.")'
-    lanes(report, last=raising)
-    with pytest.raises(ChapterError, match="x = 1 cannot be used") as caught:
+    lanes(report, last=RAISE)
+    with pytest.raises(ChapterError, match="c = 1 cannot be used") as caught:
         again(report)
     assert caught.value.bad_input
     done = {source.stem for source in report.sources if report.stamp(source).exists()}
     assert done == {"01-tiny", "05-guardrail", "07-protocol-design"}
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("bookless")
+def test_errors_of_both_lanes_are_said(report):
+    lanes(report, RAISE)
+    said = []
+    with pytest.raises(ChapterError, match="a = 1 cannot be used"):
+        make_report(Run(report, {"profile": "smoke"}, progress=False, say=said.append))
+    assert "b = 1 cannot be used" in said[-1]
+
+
+def test_lane_that_is_killed_is_an_error():
+    here, there = Pipe(duplex=False)
+    there.close()
+    assert "was killed" in str(runner.outcome(here))
+
+
 def test_one_lane_that_is_stale_needs_no_process(report, monkeypatch):
     lanes(report)
     ran = []
-    monkeypatch.setattr(runner, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(runner, "run_lane", None)
     monkeypatch.setattr(runner, "run_chapter", lambda _, source, *__: ran.append(source.stem))
     monkeypatch.setattr(runner, "stale", lambda _, job: "guardrail" in job.source.stem)
     jobs = [runner.Job(source, {}, "", "") for source in report.sources]

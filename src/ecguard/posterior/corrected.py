@@ -89,7 +89,7 @@ class FromAmortised(Path):
         summary, scores = np.asarray(self.summary), scores.astype(np.float32)
 
         def some(rows: NDArray[np.intp]) -> Array:
-            return _placed(self.network, summary[rows], scores[rows])[0]
+            return _unknowns(self.network, summary[rows], scores[rows])
 
         return np.asarray(in_blocks(some, len(scores), _BLOCK))
 
@@ -132,7 +132,7 @@ def summaries(
     Arguments and errors are those of `from_amortised`.
     """
     check_valid(amortised, observation, task)
-    arrays = _as_arrays(observation)
+    arrays, task = _as_arrays(observation), np.asarray(task)
 
     def one(row: NDArray[np.intp]) -> Array:
         own = Observation(*(leaf[row] for leaf in arrays))
@@ -198,6 +198,11 @@ def correct(
 def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np.float32]:
     """Draws of the amortised posteriors as they are [n, n_draws, 7 m + 2]."""
     return path.unknowns(np.asarray(path.draw_many(keys, n_draws)))
+
+
+@eqx.filter_jit
+def _unknowns(network: Network, summary: ArrayLike, scores: ArrayLike) -> Array:
+    return _placed(network, summary, scores)[0]
 
 
 @eqx.filter_jit

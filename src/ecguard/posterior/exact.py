@@ -152,8 +152,8 @@ def _placed(scores: Array, held: Array, n_couples: int) -> tuple[Array, Array]:
     return unknowns, jnp.where(placed.inside & jnp.isfinite(base), base, LOWEST)
 
 
-def _particle(scores: Array, base: Array, log_likelihood: Array) -> Particle:
-    return Particle(scores, base, jnp.where(base > LOWEST, log_likelihood, -jnp.inf))
+def _particle(scores: Array, base: Array, gain: Array) -> Particle:
+    return Particle(scores, base, jnp.where(base > LOWEST, gain, -jnp.inf))
 
 
 @eqx.filter_jit

@@ -120,7 +120,7 @@ class Path(eqx.Module):
         """What scores [d] weigh."""
 
     def weigh_many(self, scores: Array) -> Particle:
-        """What scores [cases, n, d] of several cases weigh; not to be called in compiled code."""
+        """What scores [cases, n, d] of several cases weigh, in programs of its own."""
         return _weigh(self, scores)
 
     def twins(self, scores: Array) -> Array:
@@ -217,7 +217,7 @@ def take(batch: Any, rows: NDArray[np.intp]) -> Any:
 def _sample_block(path: Path, keys: Array, settings: TemperedSettings) -> Tempered:
     n = len(keys)
     scores = path.draw_many(keys, settings.n_particles)
-    # case by case, which is how population Monte Carlo mostly weighs: no other shape to compile
+    # case by case, as population Monte Carlo weighs: with as many draws there is one program
     rows = np.arange(n)[:, None]
     each = [take(path, row).weigh_many(scores[row]) for row in rows]
     state = _begin(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each))

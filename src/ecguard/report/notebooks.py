@@ -10,7 +10,7 @@ from ecguard.files import write_text
 
 FOLDED = "hide-input"
 CHECKED = "nbval-check-output"
-CELL_TIMEOUT_S = 3600
+CELL_TIMEOUT_S = 7200
 TEXT = ("text/plain", "text/markdown", "text/html")
 
 
@@ -32,7 +32,8 @@ def run_notebook(
     target: Path,
     parameters: dict[str, Any],
     folder: Path,
-    progress: bool | dict[str, Any] = True,
+    progress: bool = True,
+    place: int = 0,
 ) -> nbformat.NotebookNode:
     """Run a notebook, and hold the result to account.
 
@@ -41,7 +42,8 @@ def run_notebook(
         target: where papermill keeps what has run so far.
         parameters: injected after the cell tagged `parameters`.
         folder: working folder of the kernel.
-        progress: whether to show a progress bar, or how.
+        progress: whether to show a progress bar.
+        place: its line of the terminal, counted from the first free one.
 
     Returns:
         the executed notebook.
@@ -59,7 +61,7 @@ def run_notebook(
             str(target.resolve()),
             parameters=parameters,
             kernel_name="python3",
-            progress_bar=progress,
+            progress_bar=progress and {"position": place},
             cwd=str(folder),
             execution_timeout=CELL_TIMEOUT_S,
             extra_arguments=["--IPKernelApp.log_level=ERROR"],

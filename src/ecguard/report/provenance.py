@@ -56,7 +56,7 @@ def provenance(seed: int | None, profile: str, started: float) -> dict[str, Any]
         "seed": seed,
         "profile": profile,
         "duration_s": round(time.perf_counter() - started, 1),
-        "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ended_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "platform": f"{sys.platform} {platform.machine()}",
     }
 

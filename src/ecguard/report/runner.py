@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
@@ -21,8 +21,8 @@ from ecguard.errors import InputError
 from ecguard.files import sha256, write_atomic, write_text
 from ecguard.report import pages
 from ecguard.report.claims import Claim, as_record, claim, collect
+from ecguard.report.notebooks import ChapterError, publishable, run_notebook
 from ecguard.report.notebooks import encode as encode_notebook
-from ecguard.report.notebooks import publishable, run_notebook
 from ecguard.report.parameters import (
     FINDERS,
     check_parameters,
@@ -38,7 +38,7 @@ from ecguard.report.provenance import versions
 PUBLISHED = (".json", ".png")
 MOST_SECONDS = 15 * 60
 LANES = (("guardrail", "failure-catalogue"), ("protocol-design", "escalation"))
-"""Chapters that time nothing, beside those of the other lane; each reads what its lane has kept."""
+"""Chapters without a claim on speed; a lane runs beside the other, and reads what it has kept."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -55,16 +55,18 @@ class Run:
         parameters: passed to every chapter that declares them.
         only: name of the one chapter to run, or "" for all.
         force: whether to run what is up to date as well.
-        progress: whether to show progress bars, or how.
-        say: receives a line for each step.
+        progress: whether to show progress bars.
+        say: receives a line for each step; lanes run with a copy of it in their own process.
+        place: line of the terminal for the progress bar, counted from the first free one.
     """
 
     layout: Layout
     parameters: Mapping[str, Any]
     only: str = ""
     force: bool = False
-    progress: bool | dict[str, Any] = True
+    progress: bool = True
     say: Callable[[str], None] = print
+    place: int = 0
 
 
 def make_report(run: Run) -> Path | None:
@@ -152,12 +154,18 @@ def run_chapters(run: Run, jobs: Sequence[Job]) -> None:
         run_in_order(run, jobs)
         return
     run_in_order(run, [job for job in jobs if all(job not in lane for lane in beside)])
-    with ProcessPoolExecutor(len(beside), get_context("spawn"), end_with_parent) as pool:
-        own = [
-            replace(run, progress=run.progress and {"position": place})
-            for place in range(len(beside))
-        ]
-        list(pool.map(run_in_order, own, beside))
+    context, ends = get_context("spawn"), []
+    for place, lane in enumerate(beside):
+        here, there = context.Pipe(duplex=False)
+        own = replace(run, place=place)
+        context.Process(target=run_lane, args=(own, lane, there), daemon=True).start()
+        there.close()
+        ends.append(here)
+    errors = [error for error in map(outcome, ends) if error is not None]
+    for error in errors[1:]:
+        run.say(str(error))
+    if errors:
+        raise errors[0]
 
 
 def run_in_order(run: Run, jobs: Sequence[Job]) -> None:
@@ -166,15 +174,35 @@ def run_in_order(run: Run, jobs: Sequence[Job]) -> None:
         run_chapter(run, *job)
 
 
+def run_lane(run: Run, lane: Sequence[Job], there: Connection) -> None:
+    """Run the chapters of a lane in this process, and send the error that ended it, or None."""
+    Thread(target=end_with_parent, daemon=True).start()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # of a device that lanes share
+    error: Exception | None = None
+    try:
+        run_in_order(run, lane)
+    except (InputError, ChapterError) as found:
+        run.say("a chapter failed; those beside it go on")
+        error = found
+    except KeyboardInterrupt:
+        os._exit(130)  # whoever interrupts sees what the first process says
+    there.send(error)
+
+
 def end_with_parent() -> None:
-    """Let this process end when the one that started it is gone."""
+    """End this process when the one that started it is gone."""
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
-    def watch() -> None:
-        if (parent := parent_process()) is not None:
-            parent.join()
-            os._exit(1)
 
-    Thread(target=watch, daemon=True).start()
+def outcome(here: Connection) -> Exception | None:
+    """What a lane sends at its end."""
+    try:
+        error: Exception | None = here.recv()
+    except EOFError:
+        return ChapterError("the process of a chapter was killed; run the report again to go on")
+    return error
 
 
 def stale(run: Run, job: Job) -> bool:
@@ -199,7 +227,12 @@ def run_chapter(
         path.unlink()
     out_dir = {"out_dir": staging.relative_to(layout.root).as_posix()}
     executed = run_notebook(
-        source, layout.unfinished(source), {**parameters, **out_dir}, layout.root, run.progress
+        source,
+        layout.unfinished(source),
+        {**parameters, **out_dir},
+        layout.root,
+        run.progress,
+        run.place,
     )
     layout.stamp(source).unlink(missing_ok=True)
     files = [publish(layout, source, path) for path in published_files(staging)]
@@ -391,12 +424,13 @@ def time_claim(payloads: Mapping[str, Mapping[str, Any]]) -> Claim:
     return claim(
         "report",
         "chapter-seconds",
-        "Time that the chapters took when each last ran; environment and book come on top.",
-        seconds,
+        "Time that the chapters took when each last ran, what ran side by side counted once; "
+        "environment and book come on top.",
+        round(seconds, 1),
         bound={"op": "<=", "value": MOST_SECONDS},
         unit="s",
         n=len(payloads),
-        seconds=seconds,
+        seconds=round(seconds, 1),
     )
 
 

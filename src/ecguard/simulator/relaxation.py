@@ -13,7 +13,7 @@ def mean_decay(x: Array, decay: Array) -> Array:
     return jnp.where(x < _SMALL, _mean_of_small(x), (1.0 - decay) / jnp.maximum(x, 0.5 * _SMALL))
 
 
-def loss(x: Array, decay: Array) -> Array:
+def lost_share(x: Array, decay: Array) -> Array:
     """1 - exp(-x) for x >= 0, to the last digit; `decay` is exp(-x)."""
     return jnp.where(x < _SMALL, x * _mean_of_small(x), 1.0 - decay)
 

@@ -14,7 +14,7 @@ from jax.scipy.special import ndtr
 from jax.scipy.stats import norm
 
 from ecguard.posterior.coordinates import Interval
-from ecguard.simulator.relaxation import loss
+from ecguard.simulator.relaxation import lost_share
 
 _STEPS = 16  # of a quantile; most need four, and more where components lie apart
 
@@ -119,4 +119,4 @@ def _log_mass(low: Array, high: Array, width: Array) -> Array:
 def _part(width: Array) -> Array:
     """Of the product of the two sigmoids at ends a standardised `width` apart, their difference."""
     width = jnp.maximum(width, 1e-12)
-    return loss(width, jnp.exp(-width))
+    return lost_share(width, jnp.exp(-width))
