@@ -49,7 +49,7 @@ class PopulationSettings:
     kept: int = 6
     components: int = 6
     n_draws: int = 1000
-    block: int = 1
+    block: int = 4
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

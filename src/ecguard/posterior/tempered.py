@@ -216,11 +216,7 @@ def take(batch: Any, rows: NDArray[np.intp]) -> Any:
 
 def _sample_block(path: Path, keys: Array, settings: TemperedSettings) -> Tempered:
     n = len(keys)
-    scores = path.draw_many(keys, settings.n_particles)
-    # case by case, as population Monte Carlo weighs: with as many draws there is one program
-    rows = np.arange(n)[:, None]
-    each = [take(path, row).weigh_many(scores[row]) for row in rows]
-    state = _begin(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each))
+    state = _begin(path.weigh_many(path.draw_many(keys, settings.n_particles)))
     if not np.asarray(jnp.any(state.particles.gain > LOWEST, axis=1)).all():
         raise InputError(
             "noise_std",
