@@ -352,7 +352,8 @@ def test_time_that_chapters_share_counts_once():
 
     payloads = {"a": record(10, 300.0), "b": record(12, 300.0), "c": record(30, 60.0)}
     payloads["within"] = record(11, 30.0)
-    assert runner.time_claim(payloads).value == 420.0 + 60.0
+    payloads["after"] = record(13, 100.0)
+    assert runner.time_claim(payloads).value == 480.0 + 60.0
     payloads["old"] = {"provenance": {"duration_s": 1.0}}
     with pytest.raises(InputError, match="Run all chapters again"):
         runner.time_claim(payloads)
