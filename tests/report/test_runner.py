@@ -337,7 +337,7 @@ def test_one_lane_that_is_stale_needs_no_process(report, monkeypatch):
     lanes(report)
     ran = []
     monkeypatch.setattr(runner, "run_lane", None)
-    monkeypatch.setattr(runner, "run_chapter", lambda _, source, *__: ran.append(source.stem))
+    monkeypatch.setattr(runner, "run_chapter", lambda _, job: ran.append(job.source.stem))
     monkeypatch.setattr(runner, "stale", lambda _, job: "guardrail" in job.source.stem)
     jobs = [runner.Job(source, {}, "", "") for source in report.sources]
     runner.run_chapters(Run(report, {}), jobs)

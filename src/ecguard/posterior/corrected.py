@@ -81,7 +81,7 @@ class FromAmortised(Path):
 
     def weigh_many(self, scores: Array) -> Particle:
         # in two programs, of which this first one knows nothing of the solver's grid
-        unknowns, ratio = _placed(self.network, self.summary, jnp.asarray(scores))
+        unknowns, ratio = _placed(self.network, self.summary, scores)
         return _particle(scores, log_likelihood(self.likelihood, unknowns) + ratio)
 
     def unknowns(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -92,14 +92,17 @@ def make_report(run: Run) -> Path | None:
     for source in wanted:
         check_inputs(run.layout, source, given[source])
     package = digest_of(files_under(PACKAGE), PACKAGE)
-    run_chapters(
-        run,
-        [
-            Job(source, given[source], package, f"chapter {place}/{len(sources)}")
-            for place, source in enumerate(sources, start=1)
-            if source in wanted
-        ],
-    )
+    jobs = [
+        Job(
+            source,
+            given[source],
+            chapter_digest(run.layout, source, given[source], package),
+            f"chapter {place}/{len(sources)}",
+        )
+        for place, source in enumerate(sources, start=1)
+        if source in wanted
+    ]
+    run_chapters(run, jobs)
     missing = [source for source in sources if not run.layout.stamp(source).exists()]
     if missing:
         run.say(f"No book yet: {', '.join(map(chapter_name, missing))} did not run.")
@@ -133,13 +136,13 @@ class Job(NamedTuple):
     Args:
         source: its notebook.
         parameters: passed to it.
-        package: digest of the package.
+        inputs: digest of all that decides its result.
         label: its place among all, for the user.
     """
 
     source: Path
     parameters: Mapping[str, Any]
-    package: str
+    inputs: str
     label: str
 
 
@@ -171,7 +174,7 @@ def run_chapters(run: Run, jobs: Sequence[Job]) -> None:
 def run_in_order(run: Run, jobs: Sequence[Job]) -> None:
     """Run chapters one after the other."""
     for job in jobs:
-        run_chapter(run, *job)
+        run_chapter(run, job)
 
 
 def run_lane(run: Run, lane: Sequence[Job], there: Connection) -> None:
@@ -207,17 +210,14 @@ def outcome(here: Connection) -> Exception | None:
 
 def stale(run: Run, job: Job) -> bool:
     """Whether a chapter is to be run."""
-    inputs = chapter_digest(run.layout, job.source, job.parameters, job.package)
-    return run.force or not up_to_date(run.layout, job.source, inputs)
+    return run.force or not up_to_date(run.layout, job.source, job.inputs)
 
 
-def run_chapter(
-    run: Run, source: Path, parameters: Mapping[str, Any], package: str, label: str
-) -> None:
+def run_chapter(run: Run, job: Job) -> None:
     """Run one chapter unless what it would give is there, and publish its files."""
+    source, parameters, inputs, label = job
     layout, name = run.layout, chapter_name(source)
-    inputs = chapter_digest(layout, source, parameters, package)
-    if not run.force and up_to_date(layout, source, inputs):
+    if not stale(run, job):
         run.say(f"{label} {name}: up to date")
         return
     run.say(f"{label} {name}: running")
@@ -421,16 +421,17 @@ def time_claim(payloads: Mapping[str, Mapping[str, Any]]) -> Claim:
     for start, end in sorted(spans):
         seconds += max(0.0, end - max(start, until))
         until = max(until, end)
+    seconds = round(seconds, 1)
     return claim(
         "report",
         "chapter-seconds",
         "Time that the chapters took when each last ran, what ran side by side counted once; "
         "environment and book come on top.",
-        round(seconds, 1),
+        seconds,
         bound={"op": "<=", "value": MOST_SECONDS},
         unit="s",
         n=len(payloads),
-        seconds=round(seconds, 1),
+        seconds=seconds,
     )
 
 
