@@ -15,6 +15,7 @@ from ecguard.errors import InputError
 
 _JUMP_V = 1e-3
 _WIDEST = 2.0**36  # of the spans that a sum of exponentials holds
+_PANEL = 64  # traces
 
 
 class TimeGrid(eqx.Module):
@@ -47,10 +48,10 @@ def time_grid(t_s: ArrayLike) -> TimeGrid:
     time = np.asarray(t_s)
     precision = np.finfo(time.dtype).eps if time.dtype.kind == "f" else 0.0
     time = time.astype(np.float64, copy=False)
-    step = np.diff(time, axis=1)
     duration = time[:, -1] - time[:, 0]
-    shortest, longest = step.min(axis=1), step.max(axis=1)
+    shortest, longest = _extreme_steps(time)
     if not (np.all(shortest > 0) and np.all(np.isfinite(longest))):
+        step = np.diff(time, axis=1)
         raise InputError(
             "Waveform.t_s",
             float(step[~((step > 0) & np.isfinite(step))][0]),
@@ -59,9 +60,9 @@ def time_grid(t_s: ArrayLike) -> TimeGrid:
         )
     slack = 4 * precision * np.abs(time[:, [0, -1]]).max(axis=1)  # of stamps in float32
     if np.all(longest - shortest <= 2 * slack):
-        even = np.full((step.shape[1], 1), 1 / step.shape[1])
-        return TimeGrid(duration, even, _power_of_two(step.shape[1]), True)
-    step = (step / duration[:, None]).T
+        n = time.shape[1] - 1
+        return TimeGrid(duration, np.full((n, 1), 1 / n), _power_of_two(n), True)
+    step = (np.diff(time, axis=1) / duration[:, None]).T
     ratio = float(1 / step.min())
     span = _power_of_two(ratio)
     if span > _WIDEST:
@@ -74,6 +75,17 @@ def time_grid(t_s: ArrayLike) -> TimeGrid:
     if np.all(np.abs(step - step[:, :1]) <= 2 * slack / duration):
         step = step[:, :1]
     return TimeGrid(duration, step, span, False)
+
+
+def _extreme_steps(time: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shortest and longest step [B] of times [B, L], a few traces at a time: they stay in cache."""
+    shortest, longest = np.empty(len(time)), np.empty(len(time))
+    for start in range(0, len(time), _PANEL):
+        rows = slice(start, start + _PANEL)
+        step = np.diff(time[rows], axis=1)
+        step.min(axis=1, out=shortest[rows])
+        step.max(axis=1, out=longest[rows])
+    return shortest, longest
 
 
 def potential_jumps(applied: ArrayLike) -> Any:

@@ -79,19 +79,16 @@ def check_shapes(waveform: Waveform, couples: Couples, cell: Cell, fouling: Foul
                 )
 
 
-def check_values(
-    waveform: Waveform,
-    couples: Couples,
-    cell: Cell,
-    fouling: Fouling | None,
-    outputs: Collection[str],
-) -> None:
-    """Refuse values that no electrode can have; traced values pass."""
+def check_outputs(outputs: Collection[str]) -> None:
+    """Refuse names of outputs that there are not."""
     for name in outputs:
         if name not in OUTPUTS:
             raise InputError("outputs", name, f"any of {', '.join(OUTPUTS)}", "name one of these")
+
+
+def check_electrode(couples: Couples, cell: Cell, fouling: Fouling | None) -> None:
+    """Refuse values that no electrode can have; traced values pass."""
     for holder, ranges in (
-        (waveform, {"E_V": (-20.0, 20.0)}),
         (couples, COUPLE_RANGES),
         (cell, CELL_RANGES),
         (fouling, FOULING_RANGES),
@@ -100,6 +97,11 @@ def check_values(
             continue
         for name, (low, high) in ranges.items():
             _check_range(f"{type(holder).__name__}.{name}", getattr(holder, name), low, high)
+
+
+def check_waveform(waveform: Waveform) -> None:
+    """Refuse potentials and cleaning signals out of their ranges; traced values pass."""
+    _check_range("Waveform.E_V", waveform.E_V, -20.0, 20.0)
     if waveform.cleaning is not None:
         _check_range("Waveform.cleaning", waveform.cleaning, 0.0, 1.0)
 
