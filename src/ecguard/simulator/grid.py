@@ -106,7 +106,8 @@ def potential_jumps(applied: ArrayLike) -> Any:
 def jumps_anywhere(applied: NDArray[np.floating]) -> bool:
     """Whether potentials [L, B] have any of the `potential_jumps`."""
     # a jump differs from the steps on both of its sides, which few steps of a sweep do
-    bent = np.abs(np.diff(applied, n=2, axis=0)) > 0.5 * _JUMP_V
+    bend = np.diff(applied, n=2, axis=0)
+    bent = np.abs(bend, out=bend) > 0.5 * _JUMP_V
     near = (bent[1:] & bent[:-1]).any(axis=0) | bent[:1].any(axis=0) | bent[-1:].any(axis=0)
     return bool(potential_jumps(applied[:, near].T).any())
 
