@@ -135,6 +135,26 @@ def test_score_table_names_every_diagnostic_and_the_threshold(result):
     assert "at most 5% false alarms with a probability of 90%" in table.data
 
 
+def test_certainty_table_trades_false_alarms_for_power(result):
+    table = gr.certainty_table(result)
+    rows = [row(table, name) for name in ("90% (taken)", "99%", "99.9%")]
+    assert [cells[:2] for cells in rows] == [["10", "3.3%"], ["7", "2.3%"], ["5", "1.7%"]]
+    assert rows[0][2:5] == [
+        gr.percent(result.power(part))
+        for part in (result.clean["test"], result.control, result.fouled)
+    ]
+    caught = [float(cells[5].split("%")[0]) for cells in rows]
+    assert caught == sorted(caught, reverse=True)
+    assert caught[0] > caught[-1]
+
+
+def test_certainty_that_the_calibration_cases_cannot_give_is_left_out(result):
+    few = result.clean["calibration"].take(slice(100))
+    table = gr.certainty_table(replace(result, clean={**result.clean, "calibration": few}))
+    assert "99%" in table.data
+    assert "99.9%" not in table.data
+
+
 def test_control_table_shows_alarms_on_controls(result, alarmed):
     table = gr.control_table(result)
     assert row(table, "clean")[0] == "320"

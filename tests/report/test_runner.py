@@ -172,8 +172,9 @@ def test_bad_parameter_stops_before_any_work(tiny, parameters, words):
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"n_calibration": 44}, "n_calibration = 44 .*45 clean calibration cases or more"),
-        ({"alpha": 0.01}, "n_calibration = 48 .*230 clean calibration cases or more"),
+        ({"n_calibration": 44, "delta": 0.1}, "n_calibration = 44 .*45 clean"),
+        ({"n_calibration": 134}, "n_calibration = 134 .*135 clean calibration cases or more"),
+        ({"alpha": 0.01}, "n_calibration = 140 .*688 clean calibration cases or more"),
         ({"eval_noise_std": 0.2}, "eval_noise_std = 0.2"),
         ({"keep_probability": 0.1}, "keep_probability = 0.1"),
     ],
@@ -182,6 +183,7 @@ def test_what_a_guardrail_cannot_be_fitted_on_stops_before_any_work(tiny, parame
     (source,) = tiny.sources
     more = (
         "alpha: float = 0.05",
+        "delta: float = 0.001",
         "n_calibration: Optional[int] = None",
         "keep_probability: float = 0.4",
         'amortised_checkpoint: str = ""',

@@ -41,6 +41,8 @@ ABLATION_FIGURE = "guardrail_ablation.png"
 GUARDRAIL_FILE = "guardrail.json"
 SIGNIFICANT = 0.01
 SILENT_LIMIT = 0.10
+CERTAINTIES = (0.1, 0.01, 0.001)
+"""Probabilities of a broken promise that the chapter compares."""
 MOST_CONTROL_ALARMS = 11 / 200
 _REPETITIONS = 5000
 
@@ -138,12 +140,37 @@ def score_table(result: DetectionResult) -> Markdown:
         )
     ]
     threshold = result.guardrail.threshold
+    certain = f"{100 * (1 - threshold.delta):g}%"
     head = ["diagnostic", "looks at", "clean median", "to the clean 95 % quantile", "weight"]
     return Markdown(
         f"{table(head, rows)}\nThe threshold is the score at rank {threshold.rank} from below of "
         f"{threshold.n} clean calibration cases, {threshold.threshold:.3f}: at most "
-        f"{threshold.alpha:.0%} false alarms with a probability of {1 - threshold.delta:.0%}."
+        f"{threshold.alpha:.0%} false alarms with a probability of {certain}."
     )
+
+
+def certainty_table(result: DetectionResult) -> Markdown:
+    """What is flagged at thresholds of the same promise, by how sure it is."""
+    settings, calibration = result.settings, result.clean["calibration"]
+    scores = result.judge(calibration).score
+    faulty = everything(result).take(slice(len(result.clean["test"]), None))
+    groups = (result.clean["test"], result.control, result.fouled, faulty)
+    rows = []
+    for delta in sorted({*CERTAINTIES, settings.delta}, reverse=True):
+        rule = CertifiedGuardrail(settings.alpha, delta)
+        if len(scores) < rule.min_cases:
+            continue
+        found = rule.fit(scores)
+        flagged = [result.judge(part).score < found.threshold for part in groups]
+        each = (percent(share(int(own.sum()), len(own))) for own in flagged)
+        chosen = " (taken)" if delta == settings.delta else ""
+        average = f"{found.rank / (found.n + 1):.1%}"
+        rows.append([f"{100 * (1 - delta):g}%{chosen}", found.rank, average, *each])
+    head = [
+        f"certain that at most {settings.alpha:.0%} are false", "rank", "false alarms, on average",
+        "clean test cases", "controls", "fouled", "all faults and severities",
+    ]  # fmt: skip
+    return Markdown(table(head, rows))
 
 
 def control_table(result: DetectionResult) -> Markdown:

@@ -58,10 +58,10 @@ RULES: Mapping[str, Rule] = {
         f"some of {' '.join(TASKS)}, with spaces between",
         "None takes the profile's.",
     ),
-    "n_calibration": _at_least(1, "5 % and 90 % take 45; None takes the profile's number."),
+    "n_calibration": _at_least(1, "5 % and 99.9 % take 135; None takes the profile's number."),
     "task": Rule(lambda value: value in TASKS, f"one of {', '.join(TASKS)}", "Take cv."),
     "alpha": Rule(lambda value: 0 < value < 1, "between 0 and 1", "Take 0.05."),
-    "delta": Rule(lambda value: 0 < value < 1, "between 0 and 1", "Take 0.1."),
+    "delta": Rule(lambda value: 0 < value < 1, "between 0 and 1", "Take 0.001 to 0.1."),
     "n_traces": _at_least(1, "Ask for one trace or more; None takes the profile's number."),
     "scan_rate_V_s": _positive("The family goes from 0.02 to 2 V/s."),
     "initial_theta": Rule(lambda v: 0 <= v <= 1, "from 0 to 1", "The reference takes 0.78."),
@@ -225,6 +225,14 @@ def declared(notebook: Path) -> dict[str, str]:
             "notebook", notebook.name, "one with a cell tagged `parameters`", "Tag that cell."
         )
     return {name: parameter["inferred_type_name"] for name, parameter in found.items()}
+
+
+def defaults(notebook: Path) -> dict[str, Any]:
+    """Default values by parameter, read without running the notebook."""
+    import papermill
+
+    found = papermill.inspect_notebook(str(notebook))
+    return {name: ast.literal_eval(parameter["default"]) for name, parameter in found.items()}
 
 
 def parse(name: str, text: str, kind: str) -> Any:

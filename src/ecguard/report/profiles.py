@@ -52,7 +52,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", 6, 300, 1024, 200, 24, "tone", 1, 512, 4096, 24, 48, 24, 3, 2, 24, 24, 2),
+        Profile("smoke", 6, 300, 1024, 200, 24, "tone", 1, 512, 4096, 24, 140, 24, 3, 2, 24, 24, 2),
         Profile(
             "standard",
             100,

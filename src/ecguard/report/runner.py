@@ -29,6 +29,7 @@ from ecguard.report.parameters import (
     check_type,
     check_writable,
     declared,
+    defaults,
 )
 from ecguard.report.paths import PACKAGE, SCHEMAS, Layout, chapter_name
 from ecguard.report.payload import encode, load_payload, plain, validate
@@ -324,7 +325,8 @@ def check_inputs(layout: Layout, source: Path, parameters: Mapping[str, Any]) ->
 
     found, kinds = input_files(layout, source, parameters), declared(source)
     if "n_calibration" in kinds:
-        rule = {name: parameters[name] for name in ("alpha", "delta") if name in parameters}
+        given = {**defaults(source), **parameters}
+        rule = {name: given[name] for name in ("alpha", "delta") if name in given}
         usual = profile_named(parameters.get("profile", "smoke")).n_calibration
         CertifiedGuardrail(**rule).rank(parameters.get("n_calibration") or usual)
     if "amortised_checkpoint" in kinds:
