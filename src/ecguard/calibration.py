@@ -43,6 +43,8 @@ ORDER = (REFERENCE, SUMMED, AMORTISED, CORRECTED, EXACT)
 CALIBRATED = (CORRECTED, EXACT)
 N_RANKED = 199
 """Draws a rank is taken among: 95 % of a central interval is then exact."""
+FAR = 5.0
+"""Lead of the truth, in nat, beyond which its region counts as missed."""
 PARAMETERS = names(MAX_COUPLES)
 _UNIT_FACTORS = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
 
@@ -58,6 +60,7 @@ class EngineResult:
         log_evidence: [cases].
         efficiency: effective share of the amortised draws before any adaptation [cases].
         effective: effective number of weighed draws [cases].
+        lead: of the truth over the heaviest draw, nat [cases]; NaN where it was not tried.
         seconds: wall time for a case, compilation left out.
     """
 
@@ -67,6 +70,7 @@ class EngineResult:
     log_evidence: NDArray[np.floating]
     efficiency: NDArray[np.floating]
     effective: NDArray[np.floating]
+    lead: NDArray[np.floating]
     seconds: float
 
 
@@ -147,6 +151,16 @@ class CalibrationResult:
             if (own := found[:, k] >= 0).sum() >= 10
         }
 
+    def unreached(self, name: str) -> Interval:
+        """Share of cases whose truth outweighs every draw by more than `FAR` nat.
+
+        The truth is a draw of its posterior: where it leads by far, a whole region is missed, and
+        the effective number of draws says nothing of that.
+        """
+        lead = self.engines[name].lead
+        tried = np.isfinite(lead)
+        return share(int((lead[tried] > FAR).sum()), int(tried.sum()))
+
     def error(self, name: str) -> NDArray[np.float64]:
         """Posterior mean less truth, in units of the prior's std [cases, 16]."""
         return (self.engines[name].mean - self.truth) / prior_std(MAX_COUPLES)
@@ -215,6 +229,7 @@ class CalibrationResult:
                     "log_evidence": _none(found.log_evidence),
                     "efficiency": _none(found.efficiency),
                     "effective": _none(found.effective),
+                    "lead": _none(found.lead),
                 }
                 for name, found in self.engines.items()
             },
@@ -292,7 +307,7 @@ def _gather(
 ) -> EngineResult:
     d = n_unknowns(MAX_COUPLES)
     draws, mean = np.full((n, N_RANKED, d), np.nan), np.full((n, d), np.nan)
-    evidence, efficiency, effective = (np.full(n, np.nan) for _ in range(3))
+    evidence, efficiency, effective, lead = (np.full(n, np.nan) for _ in range(4))
     for group, part in zip(groups, parts, strict=True):
         column = _columns(group.n_couples)
         kept = thinned(part.unknowns, N_RANKED)
@@ -300,6 +315,7 @@ def _gather(
         mean[np.ix_(group.case, column)] = part.unknowns.mean(axis=1, dtype=np.float64)
         evidence[group.case] = part.log_evidence
         efficiency[group.case], effective[group.case] = part.efficiency, part.effective
+        lead[group.case] = part.lead
     weights = [len(group) for group in groups]
     return EngineResult(
         name,
@@ -308,6 +324,7 @@ def _gather(
         evidence,
         efficiency,
         effective,
+        lead,
         float(np.average(seconds, weights=weights)),
     )
 

@@ -73,9 +73,11 @@ class Engines:
 
     def _exact(self, group: Group, seen: Observation, keys: Array) -> Inferred:
         likelihood = SimulatorLikelihood.of(seen)
-        found = infer_exact(likelihood, group.n_couples, keys, self.tempered, self.population)
+        found = infer_exact(
+            likelihood, group.n_couples, keys, self.tempered, self.population, group.unknowns
+        )
         nothing = np.full(len(group), np.nan)
-        return Inferred(found.unknowns, found.log_evidence, nothing, found.effective)
+        return Inferred(found.unknowns, found.log_evidence, nothing, found.effective, found.lead)
 
     def _amortised(self, group: Group, seen: Observation, keys: Array) -> Inferred:
         path = from_amortised(
@@ -83,7 +85,7 @@ class Engines:
         )
         nothing = np.full(len(group), np.nan)
         drawn = draw_amortised(path, keys, self.population.n_draws)
-        return Inferred(drawn, nothing, nothing, nothing)
+        return Inferred(drawn, nothing, nothing, nothing, nothing)
 
     def _corrected(
         self, group: Group, seen: Observation, keys: Array, likelihood: Likelihood
@@ -117,7 +119,7 @@ class Engines:
             chosen = rows[case, picked][:, :, : group.n_couples]
             drawn[case, :, :-2] = chosen.reshape(len(picked), -1)
         nothing = np.full(n, np.nan)
-        return Inferred(drawn, nothing, nothing, nothing)
+        return Inferred(drawn, nothing, nothing, nothing, nothing)
 
 
 def case_keys(seed: int, case: NDArray[np.intp]) -> Array:

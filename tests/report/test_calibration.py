@@ -70,7 +70,7 @@ class Recorder:
     def run(self, name, group):
         self.asked.append((name, group.case.tolist()))
         own = group.case.astype(float)
-        return Inferred(own[:, None, None], own, own + 0.5, -own)
+        return Inferred(own[:, None, None], own, own + 0.5, -own, own - 9.0)
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,5 @@ def test_a_group_runs_in_two_halves_of_one_size_and_comes_back_whole(n, halves):
     np.testing.assert_array_equal(found.log_evidence, np.arange(n))
     np.testing.assert_array_equal(found.efficiency, np.arange(n) + 0.5)
     np.testing.assert_array_equal(found.effective, -np.arange(n))
+    np.testing.assert_array_equal(found.lead, np.arange(n) - 9.0)
     assert seconds > 0

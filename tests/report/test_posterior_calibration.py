@@ -62,6 +62,15 @@ def test_narrow_posteriors_fail_their_claims(chapter, result):
     assert good["posterior-calibration.efficiency"].value == pytest.approx(0.2)
 
 
+def test_truths_out_of_reach_are_counted_and_fail_their_claim(chapter):
+    some = result_of(unreached=24)
+    assert "10% (7" in pc.engine_table(some).data
+    for result, value in ((result_of(), 0.0), (some, 0.1)):
+        (claim,) = (c for c in pc.claims(chapter, result) if c.id.endswith("reach"))
+        assert (claim.value, claim.n) == (value, len(result.truth))
+        assert claim.passed == (value == 0)
+
+
 def test_power_of_the_test_grows_with_the_cases():
     assert pc.power(400) > pc.power(20)
     assert pc.power(400) > 0.9

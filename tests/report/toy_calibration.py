@@ -25,10 +25,11 @@ def engine(name, truth, width=1.0, seed=0, spread=0.3):
     rng = np.random.default_rng(seed)
     draws = mean[:, None] + width * std * rng.standard_normal((len(truth), N_RANKED, 16))
     nothing = np.zeros(len(truth))
-    return EngineResult(name, draws, mean, nothing, nothing + 0.2, nothing, 0.01)
+    return EngineResult(name, draws, mean, nothing, nothing + 0.2, nothing, np.nan * nothing, 0.01)
 
 
-def result_of(width=1.0):
+def result_of(width=1.0, unreached=0):
+    """The first `unreached` cases are out of the exact engine's reach."""
     rng = np.random.default_rng(1)
     low, high = ranges(2)
     truth = (low + high) / 2 + prior_std(2) * rng.standard_normal((N, 16))
@@ -40,6 +41,8 @@ def result_of(width=1.0):
         name: engine(name, truth, width if name == CORRECTED else 1.0, seed)
         for seed, name in enumerate((SUMMED, AMORTISED, CORRECTED, EXACT))
     }
+    lead = np.where(np.arange(N) < unreached, 9.0, -1.0)
+    engines[EXACT] = replace(engines[EXACT], lead=lead)
     for found in engines.values():
         found.draws[np.ix_(couples == 1, range(N_RANKED), absent)] = np.nan
     mean = np.tile(np.sin(np.linspace(0, 6, 64)), (N, 1))

@@ -45,12 +45,14 @@ class Inferred(NamedTuple):
         log_evidence: ln p(observed samples | m couples) [n].
         efficiency: effective share of the amortised draws, before any adaptation [n].
         effective: effective number of all weighed draws [n].
+        lead: of the truth, where it was tried [n]; see `Population`.
     """
 
     unknowns: NDArray[np.float32]
     log_evidence: NDArray[np.floating]
     efficiency: NDArray[np.floating]
     effective: NDArray[np.floating]
+    lead: NDArray[np.floating]
 
 
 class FromAmortised(Path):
@@ -192,7 +194,13 @@ def correct(
     settings = settings or PopulationSettings()
     size = settings.n_proposals * path.n_couples
     found = sample_population(path, keys, replace(settings, n_proposals=size))
-    return Inferred(path.unknowns(found.scores), *found[1:4])
+    return Inferred(
+        path.unknowns(found.scores),
+        found.log_evidence,
+        found.efficiency,
+        found.effective,
+        found.lead,
+    )
 
 
 def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
@@ -110,7 +111,7 @@ def sample_population(
             near = (start[row] if first and start is not None else None for row in real)
             drawn = np.stack([pools[row].propose(k) for row, k in zip(real, near, strict=True)])
             drawn = drawn[np.arange(len(rows)).clip(max=len(real) - 1)]
-            places = jnp.asarray(drawn, jnp.float32)
+            places = drawn
         for row, seen in zip(real, _seen(own, places), strict=False):
             pools[row].add(seen)
 
@@ -121,8 +122,14 @@ def sample_population(
             break
     lead = np.full(len(pools), np.nan)
     if tried is not None:
-        seen = _seen(path, jnp.asarray(tried, jnp.float32)[:, None])
-        lead[:] = [pool.lead(own) for pool, own in zip(pools, seen, strict=True)]
+        # repeated to the shape of a round, which is compiled already
+        places = np.repeat(np.asarray(tried, np.float32)[:, None], settings.n_proposals, axis=1)
+
+        def weigh(rows: NDArray[np.intp]) -> None:
+            for row, seen in zip(rows, _seen(take(path, rows), places[rows]), strict=True):
+                lead[row] = pools[row].lead(seen)
+
+        over_blocks(weigh, np.arange(len(pools)), settings.block)
     names = ("log_evidence", "efficiency", "effective", "rounds")
     numbers = [*(np.array([getattr(pool, name) for pool in pools]) for name in names), lead]
     return Population(np.stack([pool.draws() for pool in pools]), *numbers)
@@ -255,8 +262,9 @@ def _tempered(log_weight: Floats, least: float) -> Floats:
     return low * log_weight
 
 
-def _seen(path: Path, places: Array) -> list[_Seen]:
+def _seen(path: Path, places: ArrayLike) -> list[_Seen]:
     """What places [cases, N, d] weigh, and next to nothing where that is not finite."""
+    places = jnp.asarray(places, jnp.float32)
     weighed = path.weigh_many(places)
     leaves = (jnp.swapaxes(path.twins(places), 0, 1), weighed.base, weighed.gain)
     twins, base, gain = (np.asarray(leaf, np.float64) for leaf in leaves)

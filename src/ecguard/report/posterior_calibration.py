@@ -11,6 +11,7 @@ from scipy import stats
 from ecguard import family
 from ecguard.calibration import (
     CALIBRATED,
+    FAR,
     N_RANKED,
     ORDER,
     PARAMETERS,
@@ -28,12 +29,13 @@ from ecguard.posterior.surrogate_error import measure_error
 from ecguard.posterior.tempered import TemperedSettings
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
-from ecguard.report.failure_modes import table
+from ecguard.report.failure_modes import percent, table
 from ecguard.report.figures import intervals_figure, lines_figure, map_figure, ranks_figure
 from ecguard.surrogate import load_surrogate
 
 LEVEL = 0.95
 COVERAGE_BAND = (0.927, 0.967)
+MOST_UNREACHED = 0.01
 RANKS_FIGURE = "calibration_ranks.png"
 COVERAGE_FIGURE = "calibration_coverage.png"
 MAP_FIGURE = "calibration_contraction.png"
@@ -85,7 +87,7 @@ def study(chapter: Chapter) -> CalibrationResult:
 def engine_table(result: CalibrationResult) -> Markdown:
     """Error, efficiency, evidence and time of every engine."""
     prior = np.sqrt(np.nanmean(result.prior_error()[:, :-2] ** 2, axis=1)).mean()
-    rows: list[list[object]] = [["prior's mean", f"{prior:.2f}", "–", "–", "–", "–"]]
+    rows: list[list[object]] = [["prior's mean", f"{prior:.2f}", "–", "–", "–", "–", "–"]]
     exact = result.engines[EXACT].log_evidence
     for name in ORDER:
         found = result.engines[name]
@@ -98,6 +100,7 @@ def engine_table(result: CalibrationResult) -> Markdown:
                 _or_dash(
                     np.nanquantile(found.effective, 0.1) if name in CALIBRATED else np.nan, ".0f"
                 ),
+                percent(result.unreached(name)) if np.isfinite(found.lead).any() else "–",
                 _or_dash(np.nanmedian(gap) if name == CORRECTED else np.nan, ".2f"),
                 f"{found.seconds:.3f}",
             ]
@@ -107,6 +110,7 @@ def engine_table(result: CalibrationResult) -> Markdown:
         "parameter error",
         "median efficiency",
         "effective draws, lowest tenth",
+        "truth out of reach",
         "median evidence gap / nat",
         "seconds a case",
     ]
@@ -278,6 +282,19 @@ def claims(chapter: Chapter, result: CalibrationResult) -> tuple[Claim, ...]:
                 n=n,
             )
         )
+    missed = result.unreached(EXACT)
+    found.append(
+        chapter.claim(
+            "reach",
+            f"Share of cases whose truth outweighs every draw by more than {FAR:g} nat, {EXACT} "
+            "engine.",
+            missed.value,
+            bound={"op": "<=", "value": MOST_UNREACHED},
+            interval=(missed.low, missed.high),
+            n=missed.n,
+            note="There a whole region of the posterior is missed.",
+        )
+    )
     efficiency = np.sort(corrected.efficiency)
     ratio = result.case_error(CORRECTED).mean() / result.case_error(REFERENCE).mean()
     gap = difference_interval(
