@@ -14,13 +14,12 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ecguard import family
+from ecguard.calibration import FAR
 from ecguard.clean_cases import CleanSettings, draw_clean
 from ecguard.engines import case_keys
 from ecguard.intervals import share
 from ecguard.posterior.exact import infer_exact
 from ecguard.posterior.likelihood import SimulatorLikelihood
-
-FAR = 5.0  # nat
 
 
 def main() -> None:

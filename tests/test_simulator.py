@@ -207,6 +207,50 @@ def test_a_large_batch_goes_in_blocks_to_the_same_traces(monkeypatch: pytest.Mon
         assert np.allclose(one, other, rtol=1e-4, atol=1e-4 * np.ptp(one) + 1e-30), name
 
 
+@pytest.mark.parametrize("x64", [False, True])
+def test_wide_vectors_give_the_same_numbers(monkeypatch: pytest.MonkeyPatch, x64: bool) -> None:
+    n = 130
+    waveform, cell, fouling = stack(n, cyclic(0.4, -0.4, 0.1, 101), Cell(), Fouling())
+    couples = Couples(**{**vars(stack(n, couple())[0]), "k0": np.geomspace(1e-5, 1.0, n)[:, None]})
+    monkeypatch.setattr(batch, "BLOCK", 64)
+    found = []
+    for own in (batch._march_wide, batch.march):
+        monkeypatch.setattr(batch, "_march_wide", own)
+        with jax.enable_x64(x64):
+            found.append(simulate_batch(waveform, couples, cell, fouling, OUTPUTS))  # type: ignore[arg-type]
+    for name in ("current_density_mA_cm2", *OUTPUTS):
+        one, other = (np.asarray(getattr(trace, name)) for trace in found)
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6 * np.ptp(one), err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("E_V", "Waveform.E_V = 30"),
+        ("t_s", "Waveform.t_s = -"),
+        ("cleaning", "Waveform.cleaning = 2"),
+        ("k0", "Couples.k0 = 30"),
+        ("outputs", "outputs = 'colour'"),
+    ],
+)
+def test_a_bad_last_trace_of_a_large_batch_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    monkeypatch.setattr(batch, "BLOCK", 2)
+    sweep = cyclic(0.4, -0.4, 0.1, 33)
+    sweep = Waveform(sweep.t_s, sweep.E_V, np.zeros(33))
+    waveform, couples, cell, fouling = jax.tree.map(
+        np.array, stack(5, sweep, couple(), Cell(), Fouling())
+    )
+    if name == "k0":
+        couples.k0[-1] = 30e3
+    elif name != "outputs":
+        getattr(waveform, name)[-1, 5] = 2.0 if name == "cleaning" else 30.0
+    outputs = ("colour",) if name == "outputs" else ()
+    with pytest.raises(InputError, match=words):
+        simulate_batch(waveform, couples, cell, fouling, outputs)  # type: ignore[arg-type]
+
+
 def test_blocks_keep_the_precision_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     waveform, couples, cell = stack(5, cyclic(0.4, -0.4, 0.1, 33), couple(), Cell())
     monkeypatch.setattr(batch, "BLOCK", 2)

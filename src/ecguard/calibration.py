@@ -36,7 +36,7 @@ from ecguard.engines import (
 from ecguard.intervals import Interval, share
 from ecguard.posterior.corrected import Inferred
 from ecguard.posterior.likelihood import SimulatorLikelihood
-from ecguard.posterior.tempered import thinned
+from ecguard.posterior.tempered import LOWEST, thinned
 from ecguard.posterior.unknowns import MAX_COUPLES, n_unknowns, names, prior_std, ranges
 
 ORDER = (REFERENCE, SUMMED, AMORTISED, CORRECTED, EXACT)
@@ -155,11 +155,11 @@ class CalibrationResult:
         """Share of cases whose truth outweighs every draw by more than `FAR` nat.
 
         The truth is a draw of its posterior: where it leads by far, a whole region is missed, and
-        the effective number of draws says nothing of that.
+        the effective number of draws says nothing of that. For engines that were given the truth.
         """
         lead = self.engines[name].lead
-        tried = np.isfinite(lead)
-        return share(int((lead[tried] > FAR).sum()), int(tried.sum()))
+        missed = (lead > FAR) | (lead < LOWEST / 2)  # the last: a truth without any weight
+        return share(int(missed.sum()), int(np.isfinite(lead).sum()))
 
     def error(self, name: str) -> NDArray[np.float64]:
         """Posterior mean less truth, in units of the prior's std [cases, 16]."""

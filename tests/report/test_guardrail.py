@@ -139,13 +139,24 @@ def test_certainty_table_trades_false_alarms_for_power(result):
     table = gr.certainty_table(result)
     rows = [row(table, name) for name in ("90% (taken)", "99%", "99.9%")]
     assert [cells[:2] for cells in rows] == [["10", "3.3%"], ["7", "2.3%"], ["5", "1.7%"]]
-    assert rows[0][2:5] == [
+    chances = [float(cells[2].rstrip("%")) for cells in rows]
+    assert chances == sorted(chances)
+    assert rows[0][3:6] == [
         gr.percent(result.power(part))
         for part in (result.clean["test"], result.control, result.fouled)
     ]
-    caught = [float(cells[5].split("%")[0]) for cells in rows]
+    caught = [float(cells[6].rstrip("%")) for cells in rows]
     assert caught == sorted(caught, reverse=True)
     assert caught[0] > caught[-1]
+
+
+def test_chance_to_show_the_rate_is_that_of_repeated_calibrations():
+    rng, rule = np.random.default_rng(0), cert.CertifiedGuardrail(0.05, 0.1)
+    found = rule.fit(rng.random(300))
+    rates = np.array([rule.fit(rng.random(300)).threshold for _ in range(4000)])
+    at_most_seven = (rng.binomial(300, rates) <= 7).mean()
+    assert gr.chance_to_show(found, 300) == pytest.approx(at_most_seven, abs=0.03)
+    assert gr.chance_to_show(found, 50) == 0.0
 
 
 def test_certainty_that_the_calibration_cases_cannot_give_is_left_out(result):

@@ -1,11 +1,13 @@
 """Tables, figures and claims of the chapter on calibration."""
 
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ecguard.engines import CORRECTED
+from ecguard.engines import CORRECTED, EXACT
 from ecguard.report import posterior_calibration as pc
 from ecguard.report.chapter import Chapter
 from ecguard.report.profiles import profile_named
@@ -69,6 +71,13 @@ def test_truths_out_of_reach_are_counted_and_fail_their_claim(chapter):
         (claim,) = (c for c in pc.claims(chapter, result) if c.id.endswith("reach"))
         assert (claim.value, claim.n) == (value, len(result.truth))
         assert claim.passed == (value == 0)
+
+
+def test_a_truth_that_weighs_nothing_is_out_of_reach():
+    result = result_of()
+    found = result.engines[EXACT]
+    result.engines[EXACT] = replace(found, lead=np.where(np.arange(len(found.lead)) < 3, -1e30, 0))
+    assert result.unreached(EXACT).value == 3 / len(found.lead)
 
 
 def test_power_of_the_test_grows_with_the_cases():

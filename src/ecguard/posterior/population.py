@@ -123,7 +123,8 @@ def sample_population(
     lead = np.full(len(pools), np.nan)
     if tried is not None:
         # repeated to the shape of a round, which is compiled already
-        places = np.repeat(np.asarray(tried, np.float32)[:, None], settings.n_proposals, axis=1)
+        each = np.asarray(tried, np.float32)[:, None]
+        places = np.broadcast_to(each, (len(each), settings.n_proposals, each.shape[2]))
 
         def weigh(rows: NDArray[np.intp]) -> None:
             for row, seen in zip(rows, _seen(take(path, rows), places[rows]), strict=True):

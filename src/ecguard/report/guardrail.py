@@ -9,6 +9,7 @@ import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy import stats
 
 from ecguard.case_sets import CaseSetSettings
 from ecguard.detection import (
@@ -19,7 +20,12 @@ from ecguard.detection import (
     run_detection,
 )
 from ecguard.files import sha256
-from ecguard.guardrail import CertifiedGuardrail, flag_rate, reference_grid_search
+from ecguard.guardrail import (
+    CertifiedGuardrail,
+    CertifiedThreshold,
+    flag_rate,
+    reference_grid_search,
+)
 from ecguard.inputs import find_amortised_checkpoint
 from ecguard.intervals import Interval, auroc_interval, share
 from ecguard.posterior.amortised.artefacts import Amortised, check_trained_for, load_amortised
@@ -153,24 +159,44 @@ def certainty_table(result: DetectionResult) -> Markdown:
     """What is flagged at thresholds of the same promise, by how sure it is."""
     settings, calibration = result.settings, result.clean["calibration"]
     scores = result.judge(calibration).score
-    faulty = everything(result).take(slice(len(result.clean["test"]), None))
-    groups = (result.clean["test"], result.control, result.fouled, faulty)
+    n_test = len(result.clean["test"])
+    faulty = everything(result).take(slice(n_test, None))
     rows = []
     for delta in sorted({*CERTAINTIES, settings.delta}, reverse=True):
         rule = CertifiedGuardrail(settings.alpha, delta)
         if len(scores) < rule.min_cases:
             continue
         found = rule.fit(scores)
-        flagged = [result.judge(part).score < found.threshold for part in groups]
-        each = (percent(share(int(own.sum()), len(own))) for own in flagged)
-        chosen = " (taken)" if delta == settings.delta else ""
-        average = f"{found.rank / (found.n + 1):.1%}"
-        rows.append([f"{100 * (1 - delta):g}%{chosen}", found.rank, average, *each])
+
+        def flagged(part: Part, found: CertifiedThreshold = found) -> NDArray[np.bool_]:
+            return np.asarray(found.flags(result.judge(part).score))
+
+        rows.append(
+            [
+                f"{100 * (1 - delta):g}%{' (taken)' if delta == settings.delta else ''}",
+                found.rank,
+                f"{found.rank / (found.n + 1):.1%}",
+                f"{chance_to_show(found, n_test):.0%}",
+                *(
+                    percent(flag_rate(flagged(part)))
+                    for part in (result.clean["test"], result.control, result.fouled)
+                ),
+                f"{flagged(faulty).mean():.0%}",
+            ]
+        )
     head = [
-        f"certain that at most {settings.alpha:.0%} are false", "rank", "false alarms, on average",
-        "clean test cases", "controls", "fouled", "all faults and severities",
+        f"certain that at most {settings.alpha:.0%} of clean traces are flagged", "rank",
+        "flagged on average", f"chance that {n_test} new ones alone show it", "clean test cases",
+        "controls", "fouled", "all faults and severities",
     ]  # fmt: skip
     return Markdown(table(head, rows))
+
+
+def chance_to_show(threshold: CertifiedThreshold, n: int) -> float:
+    """Chance that n new clean cases, by their exact interval alone, show the promised rate."""
+    shown = [k for k in range(n) if share(k, n).high <= threshold.alpha]
+    rest = threshold.n + 1 - threshold.rank
+    return float(stats.betabinom.cdf(len(shown) - 1, n, threshold.rank, rest)) if shown else 0.0
 
 
 def control_table(result: DetectionResult) -> Markdown:

@@ -58,7 +58,7 @@ RULES: Mapping[str, Rule] = {
         f"some of {' '.join(TASKS)}, with spaces between",
         "None takes the profile's.",
     ),
-    "n_calibration": _at_least(1, "5 % and 99.9 % take 135; None takes the profile's number."),
+    "n_calibration": _at_least(1, "5 % takes 135 at 99.9 %, 45 at 90 %; None the profile's."),
     "task": Rule(lambda value: value in TASKS, f"one of {', '.join(TASKS)}", "Take cv."),
     "alpha": Rule(lambda value: 0 < value < 1, "between 0 and 1", "Take 0.05."),
     "delta": Rule(lambda value: 0 < value < 1, "between 0 and 1", "Take 0.001 to 0.1."),

@@ -324,16 +324,16 @@ def check_inputs(layout: Layout, source: Path, parameters: Mapping[str, Any]) ->
     from ecguard.posterior.amortised.artefacts import check_trained_for, load_amortised, load_meta
 
     found, kinds = input_files(layout, source, parameters), declared(source)
+    given = {**defaults(source), **parameters}
     if "n_calibration" in kinds:
-        given = {**defaults(source), **parameters}
         rule = {name: given[name] for name in ("alpha", "delta") if name in given}
-        usual = profile_named(parameters.get("profile", "smoke")).n_calibration
-        CertifiedGuardrail(**rule).rank(parameters.get("n_calibration") or usual)
+        usual = profile_named(given.get("profile", "smoke")).n_calibration
+        CertifiedGuardrail(**rule).rank(given["n_calibration"] or usual)
     if "amortised_checkpoint" in kinds:
         check_trained_for(
             load_meta(found.get("amortised_checkpoint")),
-            parameters.get("eval_noise_std", CaseSetSettings.noise_std),
-            parameters.get("keep_probability", CaseSetSettings.keep_probability),
+            given.get("eval_noise_std", CaseSetSettings.noise_std),
+            given.get("keep_probability", CaseSetSettings.keep_probability),
         )
     if not found:
         return

@@ -65,9 +65,9 @@ def simulate_batch(
 ) -> Trace:
     """Simulate many traces at once; every leaf of every argument has a leading batch axis.
 
-    Compiled once per shape; new values compile nothing. Differentiable in all leaves but the times,
-    in forward and reverse mode. More than `BLOCK` traces are split into blocks, which go to a
-    thread per core, so that memory beyond the traces themselves is bounded.
+    Compiled once per shape, and once more for blocks; new values compile nothing. Differentiable
+    in all leaves but the times, in forward and reverse mode. More than `BLOCK` traces are split
+    into blocks, which go to a thread per core, so that memory beyond the traces is bounded.
 
     Args:
         waveform: leaves [batch, L].
@@ -117,8 +117,8 @@ def simulate_batch(
     return Trace(waveform.t_s, waveform.E_V, **joined)
 
 
-# vectors of 512 bits where the processor has them: the same numbers, in a tenth less time. A call
-# that is part of another program cannot choose, so that only blocks do.
+# vectors of 512 bits where the processor has them: the same numbers, in a tenth less time. What may
+# become a part of another program cannot choose, so that only blocks do.
 _march_wide = jax.jit(
     march,
     static_argnames=("jumps", "outputs"),
