@@ -157,31 +157,25 @@ def score_table(result: DetectionResult) -> Markdown:
 
 def certainty_table(result: DetectionResult) -> Markdown:
     """What is flagged at thresholds of the same promise, by how sure it is."""
-    settings, calibration = result.settings, result.clean["calibration"]
-    scores = result.judge(calibration).score
-    n_test = len(result.clean["test"])
-    faulty = everything(result).take(slice(n_test, None))
+    settings, clean = result.settings, result.clean
+    groups = (clean["calibration"], clean["test"], result.control, result.fouled)
+    scores, *shown = (result.judge(part).score for part in groups)
+    n_test = len(clean["test"])
+    faulty = result.judge(everything(result)).score[n_test:]
     rows = []
     for delta in sorted({*CERTAINTIES, settings.delta}, reverse=True):
         rule = CertifiedGuardrail(settings.alpha, delta)
         if len(scores) < rule.min_cases:
             continue
         found = rule.fit(scores)
-
-        def flagged(part: Part, found: CertifiedThreshold = found) -> NDArray[np.bool_]:
-            return np.asarray(found.flags(result.judge(part).score))
-
         rows.append(
             [
                 f"{100 * (1 - delta):g}%{' (taken)' if delta == settings.delta else ''}",
                 found.rank,
                 f"{found.rank / (found.n + 1):.1%}",
                 f"{chance_to_show(found, n_test):.0%}",
-                *(
-                    percent(flag_rate(flagged(part)))
-                    for part in (result.clean["test"], result.control, result.fouled)
-                ),
-                f"{flagged(faulty).mean():.0%}",
+                *(percent(flag_rate(found.flags(own))) for own in shown),
+                f"{found.flags(faulty).mean():.0%}",
             ]
         )
     head = [

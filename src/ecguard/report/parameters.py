@@ -209,9 +209,7 @@ def declared(notebook: Path) -> dict[str, str]:
     Raises:
         InputError: it has no parameters cell, or a type that is not one of `TYPES`.
     """
-    import papermill
-
-    found = papermill.inspect_notebook(str(notebook))
+    found = _inspected(notebook)
     for name, parameter in found.items():
         if parameter["inferred_type_name"] not in TYPES:
             raise InputError(
@@ -229,10 +227,15 @@ def declared(notebook: Path) -> dict[str, str]:
 
 def defaults(notebook: Path) -> dict[str, Any]:
     """Default values by parameter, read without running the notebook."""
+    found = _inspected(notebook)
+    return {name: ast.literal_eval(parameter["default"]) for name, parameter in found.items()}
+
+
+def _inspected(notebook: Path) -> dict[str, dict[str, str]]:
+    """What papermill reads of a parameters cell, by name."""
     import papermill
 
-    found = papermill.inspect_notebook(str(notebook))
-    return {name: ast.literal_eval(parameter["default"]) for name, parameter in found.items()}
+    return dict(papermill.inspect_notebook(str(notebook)))
 
 
 def parse(name: str, text: str, kind: str) -> Any:
