@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecguard.calibration import _infer
+from ecguard.calibration import N_RANKED, _gather, _infer
 from ecguard.clean_cases import CleanSettings, draw_clean
 from ecguard.engines import CORRECTED, EXACT, REFERENCE
 from ecguard.posterior.corrected import Inferred
@@ -88,3 +88,14 @@ def test_a_group_runs_in_two_halves_of_one_size_and_comes_back_whole(n, halves):
     np.testing.assert_array_equal(found.effective, -np.arange(n))
     np.testing.assert_array_equal(found.lead, np.arange(n) - 9.0)
     assert seconds > 0
+
+
+def test_numbers_of_a_case_come_to_its_row():
+    (group,) = draw_clean(CleanSettings(n_cases=3, tasks=("tone",), most_couples=1))
+    own = np.arange(3.0)
+    part = Inferred(np.zeros((3, N_RANKED, 9)), own, own + 1, own + 2, own + 3)
+    found = _gather(EXACT, [group], [part], 5, [0.1])
+    names = ("log_evidence", "efficiency", "effective", "lead")
+    for shift, name in enumerate(names):
+        expected = [*(own + shift), np.nan, np.nan]
+        np.testing.assert_array_equal(getattr(found, name), expected)
