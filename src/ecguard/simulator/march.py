@@ -49,6 +49,7 @@ class _Electrode(NamedTuple):
     per_duration: Array  # 1/s
     root_duration: Array
     fouling: Fouling | None
+    one: Array  # 1, which the compiler does not know
     first_share: Array | None  # of a tail in the first flux, where no potential jumps
 
 
@@ -167,6 +168,7 @@ def march(
         per_duration=1.0 / grid.duration_s,
         root_duration=jnp.sqrt(grid.duration_s),
         fouling=fouling,
+        one=jnp.minimum(1.0 + lax.stop_gradient(cell.temperature_K), 1.0),
         first_share=None,
     )
     if not jumps:
@@ -285,6 +287,10 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
         area_factor = cover.area_factor
         resistance = resistance + cover.film_ohm * electrode.area
         capacitance = capacitance * cover.capacitance_factor
+        theta, adsorption, area_factor, resistance, capacitance = (
+            _gathered(value, electrode.one)
+            for value in (theta, adsorption, area_factor, resistance, capacitance)
+        )
 
     # the circuit alone
     hop, ramp = row.jump * row.change, (1.0 - row.jump) * row.change
@@ -322,6 +328,7 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
     past = root_duration * past
     past = jnp.where(past > kinetics.largest, kinetics.largest, past)
     past = jnp.where(past < kinetics.smallest, kinetics.smallest, past)
+    past = _gathered(past, electrode.one)
     balance = _Balance(
         base=alone + (charging * drop_past - resistance * adsorption) / damping,
         load=resistance * area_factor * FARADAY / damping,
@@ -347,6 +354,21 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
         damping,
         carried,
     )
+
+
+@jax.custom_jvp
+def _gathered(value: Array, _one: Array) -> Array:
+    """The value; what the backward pass gathers for it, the compiler sums once.
+
+    Many kernels read that sum, and each would compute it for itself if it were not a quotient.
+    """
+    return value
+
+
+@_gathered.defjvp
+def _gathered_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (value, one), (tangent, _) = primals, tangents
+    return value, tangent / one
 
 
 def _common(one: Array, other: Array) -> Array:
