@@ -124,12 +124,13 @@ def test_prior_of_scores_integrates_to_one(n_couples, held):
 
 @traces
 def test_twins_are_one_electrode(held):
-    path = FromPrior(Blind(Observation(None, None, 0, 0, 0)), jnp.full(N, held), 2)
+    seen = Observation(None, None, jnp.zeros((N, 1)), jnp.zeros((N, 1), bool), jnp.ones(N))
+    path = FromPrior(Blind(seen), jnp.full(N, held), 2)
     scores = to_scores(drawn(2), path.held, 2)
     own, twin = path.twins(scores[:, None])[:, :, 0]
     np.testing.assert_array_equal(own, scores)
     np.testing.assert_array_equal(path.twins(twin[:, None])[1, :, 0], scores)
-    ordered, turned = path.unknowns(scores[:, None]), path.unknowns(twin[:, None])
+    (_, ordered), (_, turned) = (path.weigh_many(at[:, None]) for at in (scores, twin))
     low, high = ranges(2)
     assert (np.abs(ordered - turned) / (high - low)).max() < 2e-3
     turned = from_scores(twin, path.held, 2)

@@ -91,6 +91,6 @@ def test_scores_off_the_prior_weigh_nothing(likelihood):
     far = jnp.tile(jnp.array([moved.get(k, 0.0) for k in range(16)]), (CASES, 1, 1))
     electrode = co.to_electrode(apparent.from_scores(far[0], path.held[:1], 2).coordinates)
     assert np.isfinite(log_prior(join(electrode), 2)).all()
-    weighed = path.weigh_many(far)
+    weighed, _ = path.weigh_many(far)
     assert (np.asarray(weighed.base) == LOWEST).all()
     assert not np.isfinite(np.asarray(weighed.gain)).any()

@@ -22,8 +22,8 @@ def off(found, closed):
     _, evidence, mean, std = closed
     return (
         np.abs(found.log_evidence - evidence).max(),
-        np.abs((found.scores.mean(axis=1) - mean) / std).max(),
-        np.abs(found.scores.std(axis=1) / std - 1).max(),
+        np.abs((found.unknowns.mean(axis=1) - mean) / std).max(),
+        np.abs(found.unknowns.std(axis=1) / std - 1).max(),
     )
 
 
@@ -86,8 +86,8 @@ def test_evidence_mean_and_std_are_those_of_the_closed_form(sampled, closed):
 
 def test_what_comes_back_has_the_shape_and_numbers_that_are_asked(sampled):
     settings = PopulationSettings()
-    assert sampled.scores.shape == (CASES, settings.n_draws, D)
-    assert sampled.scores.dtype == np.float32
+    assert sampled.unknowns.shape == (CASES, settings.n_draws, D)
+    assert sampled.unknowns.dtype == np.float32
     assert (sampled.effective >= settings.effective).all()
     assert (sampled.rounds < settings.most_rounds).all()
     assert ((sampled.efficiency > 0) & (sampled.efficiency < 1)).all()
@@ -103,7 +103,7 @@ def repeated(closed):
 
 def test_means_scatter_as_the_effective_number_says(repeated, closed):
     """By std / root(effective), or up to a third more: mixtures adapt to the draws they weigh."""
-    z = (repeated.scores.mean(axis=1) - closed.mean[0]) / closed.std
+    z = (repeated.unknowns.mean(axis=1) - closed.mean[0]) / closed.std
     z *= np.sqrt(repeated.effective)[:, None]
     assert 0.8 < np.sqrt(np.mean(z**2)) < 1.35
     assert np.abs(np.mean(z, axis=0)).max() < 4 * 1.3 / np.sqrt(40)
@@ -118,10 +118,10 @@ def test_evidence_has_no_bias(repeated, closed):
 def test_two_modes_keep_their_shares_and_widths():
     path = TwoModes(jnp.asarray(SHARES))
     found = sample_population(path, keys(3), PopulationSettings(n_draws=4000))
-    share = (found.scores[..., 0] < 0).mean(axis=1)
+    share = (found.unknowns[..., 0] < 0).mean(axis=1)
     np.testing.assert_allclose(share, SHARES, atol=0.06)
     np.testing.assert_allclose(found.log_evidence, 0, atol=0.1)
-    away = found.scores - 2 * np.sign(found.scores)
+    away = found.unknowns - 2 * np.sign(found.unknowns)
     np.testing.assert_allclose(away.std(axis=(1, 2)), 0.2, atol=0.02)
     np.testing.assert_allclose(away.mean(axis=(1, 2)), 0.0, atol=0.03)
 
@@ -138,7 +138,7 @@ def test_evidence_is_the_same_wherever_twins_are_drawn(share):
     found = sample_population(Mirrored(jnp.full(3, 0.5)), keys(3), settings, start)
     assert (found.rounds > 1).all()
     np.testing.assert_allclose(found.log_evidence, 0.0, atol=0.05)
-    np.testing.assert_allclose(np.abs(found.scores).std(axis=(1, 2)), 0.2, atol=0.02)
+    np.testing.assert_allclose(np.abs(found.unknowns).std(axis=(1, 2)), 0.2, atol=0.02)
 
 
 def test_one_of_two_twins_stands_for_both():
@@ -151,7 +151,7 @@ def test_one_of_two_twins_stands_for_both():
     found = sample_population(Mirrored(alike), keys(3), once, near)
     np.testing.assert_allclose(apart.log_evidence, np.log(0.5), atol=0.05)
     np.testing.assert_allclose(found.log_evidence, 0.0, atol=0.05)
-    np.testing.assert_allclose(found.scores.mean(axis=(1, 2)), 2.0, atol=0.03)
+    np.testing.assert_allclose(found.unknowns.mean(axis=(1, 2)), 2.0, atol=0.03)
     assert (found.effective > 0.8 * once.n_proposals).all()
 
 
@@ -176,9 +176,9 @@ def test_a_place_that_no_proposal_reaches_leads():
 def test_gains_that_are_not_finite_weigh_nothing():
     path = TwoModes(jnp.asarray(SHARES), spoilt=True)
     found = sample_population(path, keys(3))
-    assert np.isfinite(found.scores).all()
-    assert (np.abs(found.scores[..., 0]) < 4).all()
-    np.testing.assert_allclose((found.scores[..., 0] < 0).mean(axis=1), SHARES, atol=0.08)
+    assert np.isfinite(found.unknowns).all()
+    assert (np.abs(found.unknowns[..., 0]) < 4).all()
+    np.testing.assert_allclose((found.unknowns[..., 0] < 0).mean(axis=1), SHARES, atol=0.08)
     np.testing.assert_allclose(found.log_evidence, 0, atol=0.1)
 
 
@@ -201,7 +201,7 @@ def test_a_case_does_not_depend_on_its_block(closed):
     for name in ("log_evidence", "efficiency", "effective"):
         np.testing.assert_allclose(getattr(alone, name), getattr(together, name)[some], rtol=1e-3)
     np.testing.assert_array_equal(alone.rounds, together.rounds[some])
-    same = np.isclose(alone.scores, together.scores[some], atol=1e-3).all(axis=2)
+    same = np.isclose(alone.unknowns, together.unknowns[some], atol=1e-3).all(axis=2)
     assert same.mean() > 0.95
 
 
@@ -222,7 +222,7 @@ def test_a_round_of_the_base_is_importance_sampling(closed):
     evidence = np.log(weight.mean(axis=1)) - 3 * np.log(NOISE * np.sqrt(2 * np.pi))
     np.testing.assert_allclose(found.log_evidence, evidence, atol=1e-3)
     mean = (weight[..., None] * drawn).sum(axis=1) / weight.sum(axis=1)[:, None]
-    np.testing.assert_allclose(found.scores.mean(axis=1), mean, atol=0.02)
+    np.testing.assert_allclose(found.unknowns.mean(axis=1), mean, atol=0.02)
 
 
 @pytest.mark.parametrize("width", [0.05, 1.0, 8.0], ids=["too narrow", "right", "too wide"])
@@ -260,7 +260,7 @@ def test_a_mode_that_no_draw_of_the_start_is_near_can_be_lost():
     path = TwoModes(jnp.asarray(SHARES[:1]))
     found = sample_population(path, keys(1), start=near)
     assert found.log_evidence[0] == pytest.approx(np.log(0.5), abs=0.1)
-    assert (found.scores[..., 0] < 0).all()
+    assert (found.unknowns[..., 0] < 0).all()
 
 
 def test_a_planted_noise_shows_in_evidence_and_width(closed):
@@ -268,7 +268,7 @@ def test_a_planted_noise_shows_in_evidence_and_width(closed):
     path, *_ = problem(width=3.0)
     found = sample_population(path, keys())
     assert np.abs(found.log_evidence - closed.evidence).max() > 0.3
-    assert (found.scores.std(axis=1) / closed.std).mean() > 1.2
+    assert (found.unknowns.std(axis=1) / closed.std).mean() > 1.2
 
 
 @pytest.mark.parametrize("kept", [1, 2])
@@ -282,19 +282,39 @@ def test_forgetting_old_mixtures_keeps_the_posterior(closed, kept):
     assert (found.effective <= (kept + 1) * 512).all()
 
 
+class Named(TwoModes):
+    """Unknowns that are not the scores, but tell them."""
+
+    def weigh_many(self, scores):
+        return super().weigh_many(scores)[0], 3.0 * scores[..., ::-1]
+
+    @property
+    def axes(self):
+        return Named(0, self.spoilt)
+
+
+def test_draws_are_the_unknowns_that_their_places_stand_for():
+    """Over rounds of which some are forgotten."""
+    settings = PopulationSettings(512, 10**6, most_rounds=5, kept=2, n_draws=800)
+    shares = jnp.array([0.3, 0.5])
+    scores = sample_population(TwoModes(shares), keys(2), settings).unknowns
+    found = sample_population(Named(shares), keys(2), settings).unknowns
+    np.testing.assert_array_equal(found, 3.0 * scores[..., ::-1])
+
+
 def test_too_few_effective_draws_are_reported_and_not_raised(closed):
     settings = PopulationSettings(64, 10**6, most_rounds=2)
     found = sample_population(closed.path, keys(), settings)
     assert (found.rounds == 2).all()
     assert (found.effective < 2 * 64).all()
     assert np.isfinite(found.log_evidence).all()
-    assert np.isfinite(found.scores).all()
+    assert np.isfinite(found.unknowns).all()
 
 
 def test_a_case_in_which_nothing_weighs_is_not_reported_as_done(closed):
     nothing = eqx.tree_at(lambda p: p.seen, closed.path, closed.path.seen.at[1].set(jnp.nan))
     found = sample_population(nothing, keys(), PopulationSettings(256, 100, most_rounds=12))
-    assert np.isfinite(found.scores).all()
+    assert np.isfinite(found.unknowns).all()
     assert (found.effective[1], found.efficiency[1]) == (0, 0)
     assert (np.delete(found.effective, 1) > 100).all()
 

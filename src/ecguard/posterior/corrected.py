@@ -81,10 +81,11 @@ class FromAmortised(Path):
         unknowns, ratio = _placed(self.network, self.summary[None], scores[None, None])
         return _particle(scores, self.likelihood(unknowns[0, 0]) + ratio[0, 0])
 
-    def weigh_many(self, scores: Array) -> Particle:
+    def weigh_many(self, scores: Array) -> tuple[Particle, Array]:
         # in two programs, of which this first one knows nothing of the solver's grid
         unknowns, ratio = _placed(self.network, self.summary, scores)
-        return _particle(scores, log_likelihood(self.likelihood, unknowns) + ratio)
+        gain = log_likelihood(self.likelihood, unknowns) + ratio
+        return _particle(scores, gain), unknowns
 
     def unknowns(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
         """Of scores of n traces [n, k, d]; in blocks of one size: n compiles nothing."""
@@ -195,7 +196,7 @@ def correct(
     size = settings.n_proposals * path.n_couples
     found = sample_population(path, keys, replace(settings, n_proposals=size))
     return Inferred(
-        path.unknowns(found.scores),
+        found.unknowns,
         found.log_evidence,
         found.efficiency,
         found.effective,

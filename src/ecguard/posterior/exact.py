@@ -76,10 +76,10 @@ class FromPrior(Path):
         unknowns, base = _placed(scores, self.held, self.n_couples)
         return _particle(scores, base, self.likelihood(unknowns))
 
-    def weigh_many(self, scores: Array) -> Particle:
+    def weigh_many(self, scores: Array) -> tuple[Particle, Array]:
         # in two programs, of which this first one knows nothing of the solver's grid
         unknowns, base = _placed_many(scores, self.held, self.n_couples)
-        return _particle(scores, base, log_likelihood(self.likelihood, unknowns))
+        return _particle(scores, base, log_likelihood(self.likelihood, unknowns)), unknowns
 
     def twins(self, scores: Array) -> Array:
         if self.n_couples == 1:
@@ -90,10 +90,6 @@ class FromPrior(Path):
     def scores(self, unknowns: ArrayLike) -> Array:
         """Scores [k, d] of electrodes, for one trace, or one for each of k traces."""
         return _scores(jnp.asarray(unknowns, jnp.float32), self.held, self.n_couples)
-
-    def unknowns(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of scores of n traces [n, k, d]."""
-        return np.asarray(_unknowns(jnp.asarray(scores), self.held, self.n_couples))
 
     @property
     def axes(self) -> Any:
@@ -133,7 +129,7 @@ def infer_exact(
     tried = None if truth is None else np.asarray(path.scores(truth))
     found = sample_population(path, keys, replace(population, n_proposals=size), start, tried)
     return Sampled(
-        path.unknowns(found.scores),
+        found.unknowns,
         found.log_evidence,
         found.effective,
         near.rungs,
@@ -181,9 +177,3 @@ def _on_one_side(twins: Array) -> Array:
     """Of twins of n traces [1 or 2, n, k, d], brought back from where the last moves took them."""
     even = jnp.full(twins.shape[2], 1.0 / twins.shape[2])
     return jax.vmap(lambda own: aligned(own, even, jnp.asarray(0)), 1)(twins)
-
-
-@eqx.filter_jit
-def _unknowns(scores: Array, held: Array, n_couples: int) -> Array:
-    placed = apparent.from_scores(scores, held[:, None], n_couples)
-    return join(in_order(co.to_electrode(placed.coordinates)))

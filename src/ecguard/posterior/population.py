@@ -62,7 +62,7 @@ class Population(NamedTuple):
     """Posteriors of n cases.
 
     Args:
-        scores: draws of equal weight [n, n_draws, d].
+        unknowns: draws of equal weight, as the path's `weigh_many` gives them [n, n_draws, d].
         log_evidence: ln of the posterior's constant, the base's being 0 [n].
         efficiency: effective share of the first round's draws [n].
         effective: effective number of all draws that are used [n].
@@ -72,7 +72,7 @@ class Population(NamedTuple):
             does by far, no proposal reaches it, and `effective` says nothing of that.
     """
 
-    scores: NDArray[np.float32]
+    unknowns: NDArray[np.float32]
     log_evidence: Floats
     efficiency: Floats
     effective: Floats
@@ -142,11 +142,13 @@ class _Seen(NamedTuple):
     Args:
         twins: the places, and their twins where they have any [1 or 2, N, d].
         base, gain: of the places [N].
+        unknowns: that the places stand for [N, d].
     """
 
     twins: Floats
     base: Floats
     gain: Floats
+    unknowns: NDArray[np.float32]
 
 
 class _Round(NamedTuple):
@@ -154,11 +156,13 @@ class _Round(NamedTuple):
 
     Args:
         twins: places of the draws, and of their twins where they have any [1 or 2, N, d].
+        unknowns: that they stand for [N, d].
         target: ln prior times likelihood [N].
         under: ln density under every proposal that is kept, its own among them, [N] each.
     """
 
     twins: Floats
+    unknowns: NDArray[np.float32]
     target: Floats
     under: list[Floats]
 
@@ -191,7 +195,8 @@ class _Pool:
         """Take in what the newest proposal's draws weigh."""
         if not self.proposals:
             self.proposals.append(None)
-        self.kept.append(_Round(seen.twins, seen.base + seen.gain, self._under(seen)))
+        target = seen.base + seen.gain
+        self.kept.append(_Round(seen.twins, seen.unknowns, target, self._under(seen)))
         self.rounds += 1
         self.places = np.concatenate([own.twins[0] for own in self.kept])
         target = np.concatenate([own.target for own in self.kept])
@@ -231,9 +236,9 @@ class _Pool:
         return float(logsumexp(log_weight) - np.log(len(log_weight)))
 
     def draws(self) -> NDArray[np.float32]:
-        """Places in proportion to their weights, drawn systematically."""
+        """Unknowns in proportion to their weights, drawn systematically."""
         rows = systematic(self.log_weight, self.settings.n_draws, 0.5)
-        return self.places[rows].astype(np.float32)
+        return np.concatenate([own.unknowns for own in self.kept])[rows]
 
 
 def _density(mixture: StudentMixture, twins: Floats) -> Floats:
@@ -266,9 +271,9 @@ def _tempered(log_weight: Floats, least: float) -> Floats:
 def _seen(path: Path, places: ArrayLike) -> list[_Seen]:
     """What places [cases, N, d] weigh, and next to nothing where that is not finite."""
     places = jnp.asarray(places, jnp.float32)
-    weighed = path.weigh_many(places)
+    weighed, unknowns = path.weigh_many(places)
     leaves = (jnp.swapaxes(path.twins(places), 0, 1), weighed.base, weighed.gain)
     twins, base, gain = (np.asarray(leaf, np.float64) for leaf in leaves)
     fine = np.isfinite(base) & np.isfinite(gain)
     base, gain = np.where(fine, base, LOWEST), np.where(fine, gain, LOWEST)
-    return [_Seen(*each) for each in zip(twins, base, gain, strict=True)]
+    return [_Seen(*each) for each in zip(twins, base, gain, np.asarray(unknowns), strict=True)]

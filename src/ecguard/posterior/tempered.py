@@ -119,9 +119,12 @@ class Path(eqx.Module):
     def weigh(self, scores: Array) -> Particle:
         """What scores [d] weigh."""
 
-    def weigh_many(self, scores: Array) -> Particle:
-        """What scores [cases, n, d] of several cases weigh, in programs of its own."""
-        return _weigh(self, scores)
+    def weigh_many(self, scores: Array) -> tuple[Particle, Array]:
+        """What scores [cases, n, d] of several cases weigh, and the unknowns that they stand for.
+
+        In programs of its own. The scores are the unknowns, unless a path knows better.
+        """
+        return _weigh(self, scores), scores
 
     def twins(self, scores: Array) -> Array:
         """Scores [n, d], or [cases, n, d], and their twins where there are any [1 or 2, ..., d].
@@ -216,7 +219,7 @@ def take(batch: Any, rows: NDArray[np.intp]) -> Any:
 
 def _sample_block(path: Path, keys: Array, settings: TemperedSettings) -> Tempered:
     n = len(keys)
-    state = _begin(path.weigh_many(path.draw_many(keys, settings.n_particles)))
+    state = _begin(path.weigh_many(path.draw_many(keys, settings.n_particles))[0])
     if not np.asarray(jnp.any(state.particles.gain > LOWEST, axis=1)).all():
         raise InputError(
             "noise_std",
