@@ -21,7 +21,7 @@ from ecguard.escalation import (
 from ecguard.fouling import Fouling
 from ecguard.guardrail import flag_rate
 from ecguard.guardrail.policy import Policy
-from ecguard.posterior.unknowns import prior_std
+from ecguard.posterior.unknowns import prior_std, ranges
 from ecguard.protocol import DEFAULT, Protocol
 from ecguard.protocol.trial import Trial
 from ecguard.protocol_design import LEVELS, jobs_of, level_of
@@ -98,6 +98,25 @@ def test_coverage_is_what_was_planted(toy: Escalation, overconfident: Escalation
     voltammogram = toy.coverage(toy.design.default_trial.fouled).mean(axis=0)
     assert voltammogram[LN_K0] == 0.0
     np.testing.assert_allclose(np.delete(voltammogram, LN_K0), COVERED)
+
+
+def test_stretched_refits_move_ends_where_there_is_a_film(toy: Escalation) -> None:
+    factor = np.linspace(0.5, 2.5, 9)
+    result, own = replace(toy, stretch=factor), toy.refit["tested"]
+    found, film = result.stretched(own), np.isfinite(own.mean[:, 9])
+    assert 0 < film.sum() < len(film)
+    np.testing.assert_array_equal(found.low[~film], own.low[~film])
+    np.testing.assert_array_equal(found.high[~film], own.high[~film])
+    np.testing.assert_array_equal(found.low[:, 9:], own.low[:, 9:])
+    np.testing.assert_array_equal(found.high[:, 9:], own.high[:, 9:])
+    least, most = ranges(1)
+    half = FILM_MODEL.reach * ERROR * prior_std(1)
+    low = (own.mean[film, :9] - factor * half).clip(least, most)
+    high = (own.mean[film, :9] + factor * half).clip(least, most)
+    np.testing.assert_allclose(found.low[film, :9], low)
+    np.testing.assert_allclose(found.high[film, :9], high)
+    assert (low == least).any()
+    np.testing.assert_array_equal(found.credibility, own.credibility)
 
 
 def test_truth_on_the_end_of_an_interval_is_covered(toy: Escalation) -> None:
@@ -408,6 +427,25 @@ def test_refits_keep_the_clean_posterior_where_no_film_is_preferred(
         np.testing.assert_array_equal(own.log_evidence[none], clean.log_evidence[none])
     assert (result.log_bayes_factor("test") <= 0).all()
     assert (result.log_bayes_factor("fouled") > 0).all()
+
+
+def test_stretch_comes_from_fouled_design_electrodes_with_a_film(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    result, _ = run(monkeypatch)
+    own = result.refit["faulty"]
+    film = result.log_bayes_factor("faulty") > 0
+    assert 19 < film.sum() < len(film)
+    off = np.abs(errors(own.case[film], 9)) / FILM_MODEL.reach
+    rank = int(np.ceil(0.95 * (film.sum() + 1)))
+    np.testing.assert_allclose(result.stretch, np.sort(off, axis=0)[rank - 1])
+
+
+def test_nothing_is_stretched_where_no_film_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, _ = run(monkeypatch, factor=-1.0)
+    np.testing.assert_array_equal(result.stretch, np.ones(9))
+    own = result.refit["fouled"]
+    np.testing.assert_array_equal(result.stretched(own).low, own.low)
 
 
 def test_other_films_slow_the_reaction_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

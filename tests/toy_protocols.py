@@ -278,7 +278,7 @@ def escalation_of(
         for own in OTHER_COEFFICIENTS
     }
     protocol = design.designed_trial.protocol.cleaned()
-    found = Escalation(design, protocol, evidence, refit, mistaken, {})
+    found = Escalation(design, protocol, evidence, refit, mistaken, np.ones(9), {})
     traces, weight = found.traces("design"), found.weight("design")
     found.policies.update({own: Policy.fit(traces, own, weight) for own in FAILURES_S})
     return found

@@ -5,7 +5,8 @@ cleaned, the last step is measured once more, and all of it is inferred under th
 where it does not, the clean model's posterior is kept.
 
 The policy's thresholds are chosen on design electrodes by what time and failures cost, and judged
-on test electrodes, half of them clean and half fouled at all severities.
+on test electrodes, half of them clean and half fouled at all severities. The intervals of refits
+are stretched by what fouled design electrodes show them to lack.
 """
 
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,8 @@ from tqdm.auto import tqdm
 from ecguard.fouling import Fouling
 from ecguard.guardrail.policy import Outcome, Policy, Traces
 from ecguard.intervals import Interval, auroc_interval, difference_interval
-from ecguard.posterior.unknowns import names
+from ecguard.posterior.stretch import stretch_of, stretched
+from ecguard.posterior.unknowns import names, ranges
 from ecguard.protocol import DEFAULT, Protocol
 from ecguard.protocol.trial import Trial
 from ecguard.protocol_design import Job, ProtocolDesign, jobs_of
@@ -32,7 +34,10 @@ OTHER_COEFFICIENTS = (1.4, 4.2)
 REFITTED = ("design", "faulty", "test", "fouled", "tested")
 """Jobs of the study of protocols whose electrodes are refitted."""
 _MISTAKEN = 50  # test electrodes for each other coefficient
+Floats = NDArray[np.float64]
+
 LN_K0 = names(1).index("ln k0")
+_COUPLE_AND_CELL = slice(0, len(names(1)))
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Escalation:
         evidence: the designed protocol under the model with a film, by job of `REFITTED`.
         refit: what a refit ends with, by the same jobs; NaN for the film where none is preferred.
         mistaken: refits of fouled electrodes whose film slows otherwise than assumed.
+        stretch: of the intervals of refits with a film, from fouled design electrodes [9].
         policies: fitted on the design set, by what a failure costs, s.
     """
 
@@ -53,6 +59,7 @@ class Escalation:
     evidence: dict[str, Trial] = field(repr=False)
     refit: dict[str, Trial] = field(repr=False)
     mistaken: dict[float, Trial] = field(repr=False)
+    stretch: NDArray[np.float64]
     policies: dict[float, Policy]
 
     def truth(self, trial: Trial) -> NDArray[np.float64]:
@@ -68,6 +75,16 @@ class Escalation:
         truth = self.truth(trial)
         d = truth.shape[1]
         return (truth >= trial.low[:, :d]) & (truth <= trial.high[:, :d])
+
+    def stretched(self, trial: Trial) -> Trial:
+        """A refit with the intervals of couple and cell stretched where a film is in its model."""
+        rows = np.flatnonzero(_with_film(trial))
+        own, (least, most) = trial.take(rows), ranges(1)
+        ends = stretched(*_intervals(own), self.stretch)
+        low, high = trial.low.copy(), trial.high.copy()
+        for values, end in zip((low, high), ends, strict=True):
+            values[rows, _COUPLE_AND_CELL] = end.clip(least, most)
+        return replace(trial, low=low, high=high)
 
     def log_bayes_factor(self, job: str) -> NDArray[np.float64]:
         """ln evidence of the model with a film over the clean one's, designed protocol [n]."""
@@ -164,10 +181,34 @@ def run_escalation(design: ProtocolDesign) -> Escalation:
             own = bench.trials(protocol, [job], fouled=True, mode=Biofouling(film=other))
             mistaken[coefficient] = own[job.name]
             bar.update()
-    result = Escalation(design, protocol, evidence, refit, mistaken, {})
+    stretch = _stretch(refit["faulty"], bench.whole.group.unknowns)
+    result = Escalation(design, protocol, evidence, refit, mistaken, stretch, {})
     traces, weight = result.traces("design"), result.weight("design")
     result.policies.update({own: Policy.fit(traces, own, weight) for own in FAILURES_S})
     return result
+
+
+def _stretch(trial: Trial, unknowns: NDArray[np.floating]) -> NDArray[np.float64]:
+    """From the fouled electrodes of a trial whose refit has a film; 1 where there are none [9]."""
+    rows = np.flatnonzero(_with_film(trial))
+    if not len(rows):
+        return np.ones(_COUPLE_AND_CELL.stop)
+    own = trial.take(rows)
+    return stretch_of(*_intervals(own), unknowns[own.case].astype(np.float64))
+
+
+def _with_film(trial: Trial) -> NDArray[np.bool_]:
+    """Which posteriors of a refit have a film in their model [n]."""
+    return np.isfinite(trial.mean[:, -1])
+
+
+def _intervals(trial: Trial) -> tuple[Floats, Floats, Floats]:
+    """Means and ends of the couple and the cell [n, 9]."""
+    return (
+        trial.mean[:, _COUPLE_AND_CELL],
+        trial.low[:, _COUPLE_AND_CELL],
+        trial.high[:, _COUPLE_AND_CELL],
+    )
 
 
 def _some(job: Job, rows: NDArray[np.bool_]) -> Job:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from ecguard.escalation import FAILURE_S, FAILURES_S
 from ecguard.guardrail.policy import ACTIONS, Policy
-from ecguard.posterior.unknowns import names
+from ecguard.posterior.unknowns import names, ranges
 from ecguard.protocol_design import LEVELS, level_of
 from ecguard.report import escalation as es
 from ecguard.report.figures import COLOURS
@@ -98,11 +98,24 @@ def inside(trial):
 
 
 def posteriors_of(result, job):
-    """The three posteriors of a job, by the names in the chapter."""
-    tried = result.design.tried
-    trials = (trial_of(tried["default"], job), trial_of(tried[DESIGNED], job))
-    wanted = ("one voltammogram", "designed protocol", "refit with a film")
-    return dict(zip(wanted, (*trials, result.refit[job]), strict=True))
+    """The posteriors of a job, by the names in the chapter."""
+    tried, refit = result.design.tried, result.refit[job]
+    trials = (trial_of(tried["default"], job), trial_of(tried[DESIGNED], job), refit)
+    wanted = ("one voltammogram", "designed protocol", "refit with a film", "refit, stretched")
+    return dict(zip(wanted, (*trials, stretched_by_hand(result, refit)), strict=True))
+
+
+def stretched_by_hand(result, refit):
+    """Intervals about the means, in the prior, where the refit has a film."""
+    low, high = refit.low.copy(), refit.high.copy()
+    for row in range(len(refit)):
+        if np.isnan(refit.mean[row, 9]):
+            continue
+        for k, (least, most) in enumerate(np.transpose(ranges(1))):
+            mean, factor = refit.mean[row, k], result.stretch[k]
+            low[row, k] = min(max(mean - factor * (mean - low[row, k]), least), most)
+            high[row, k] = max(min(mean + factor * (high[row, k] - mean), most), least)
+    return replace(refit, low=low, high=high)
 
 
 def trial_of(tried, job):
@@ -136,9 +149,12 @@ def test_study_is_made_on_the_study_of_protocols(chapter, monkeypatch):
 @pytest.mark.parametrize("job", ["test", "fouled", "tested"])
 def test_posteriors_are_of_the_same_electrodes(result, job):
     found = es.posteriors(result, job)
-    assert list(found) == [es.VOLTAMMOGRAM, es.DESIGNED, es.REFIT]
+    assert list(found) == [es.VOLTAMMOGRAM, es.DESIGNED, es.REFIT, es.STRETCHED]
     for name, own in posteriors_of(result, job).items():
-        assert found[name] is own
+        assert found[name] is own or name == es.STRETCHED
+        np.testing.assert_allclose(found[name].low, own.low)
+        np.testing.assert_allclose(found[name].high, own.high)
+        np.testing.assert_array_equal(found[name].mean, own.mean)
         np.testing.assert_array_equal(own.case, result.refit[job].case)
 
 
@@ -150,7 +166,7 @@ def test_recovery_table_has_errors_and_coverages(result, overconfident):
             for job, kind in (("test", "clean"), ("fouled", "coverage 0.78"))
             for name, own in posteriors_of(study, job).items()
         ]
-        assert len(rows) == 6
+        assert len(rows) == 8
         for cells, (kind, name, own) in zip(rows, wanted, strict=True):
             error, covered = errors_of(own), inside(own)
             assert cells == [
@@ -163,11 +179,22 @@ def test_recovery_table_has_errors_and_coverages(result, overconfident):
                 words(own.credibility < 0.05),
             ]
     rows = rows_of(es.recovery_table(result))
-    assert rows[3][2:5] == ["3.00", "-3.00", "85%"]
-    assert rows[3][5].startswith("0% (")
-    assert rows[5][3:5] == ["+0.00", "96%"]
-    assert rows_of(es.recovery_table(overconfident))[5][4] == "68%"
+    assert rows[4][2:5] == ["3.00", "-3.00", "85%"]
+    assert rows[4][5].startswith("0% (")
+    assert rows[6][3:5] == rows[7][3:5] == ["+0.00", "96%"]
+    rows = rows_of(es.recovery_table(replace(overconfident, stretch=np.full(9, 2.0))))
+    assert (rows[6][4], rows[7][4]) == ("68%", "96%")
     assert "100 test electrodes in each row" in es.recovery_table(result).data
+
+
+def test_stretch_table_names_each_unknown(result):
+    (row,) = rows_of(es.stretch_table(replace(result, stretch=np.arange(1.0, 10.0))))
+    assert row == [f"{factor}.00" for factor in range(1, 10)]
+    text = es.stretch_table(result).data
+    assert all(name in text for name in names(1))
+    with_film = np.isfinite(result.refit["faulty"].mean[:, 9]).sum()
+    assert 0 < with_film < len(result.refit["faulty"])
+    assert f"From {with_film} fouled design electrodes" in text
 
 
 def test_median_error_is_absolute(result):
@@ -186,6 +213,7 @@ def test_error_panel_has_errors_and_films_by_coverage(result, chapter):
     assert left.get_xlabel() == right.get_xlabel() == "coverage at the start"
     lines = {line.get_label(): line for line in left.lines}
     trials = posteriors_of(result, "tested")
+    del trials[es.STRETCHED]  # its errors are those of the refit
     assert list(lines) == list(trials)
     for name, own in trials.items():
         np.testing.assert_allclose(lines[name].get_xdata(), COVERAGE)
@@ -438,6 +466,19 @@ def test_overconfident_refits_fail_coverage_alone(chapter, overconfident):
     assert found["clean-coverage"].value == pytest.approx(COVERED)
 
 
+def test_overconfident_refits_that_are_stretched_hold(chapter, overconfident):
+    mended = replace(overconfident, stretch=np.full(9, 2.0))
+    assert failed(chapter, mended) == set()
+    found = claims_of(chapter, mended)
+    assert found["coverage"].value == pytest.approx(COVERED)
+    assert found["worst-coverage"].note == f"Before stretching {SHORT_COVERED:.2f} (ln D_ox)."
+
+
+def test_refits_that_are_stretched_too_far_fail(chapter, result):
+    wide = replace(result, stretch=np.full(9, 2.0))
+    assert failed(chapter, wide) == {"coverage", "worst-coverage"}
+
+
 def test_overconfident_refits_of_clean_electrodes_fail_too(chapter):
     both = escalation_of(overconfident=True, separates=False)
     assert failed(chapter, both) == {"coverage", "worst-coverage", "clean-coverage", "evidence"}
@@ -516,6 +557,7 @@ def test_payload_fits_the_schema(chapter, result):
         np.testing.assert_allclose(
             saved["log_bayes_factor"][job], factors_of(result, job), atol=1e-3
         )
+    assert saved["stretch"] == [1.0] * 9
     found = saved["coverage_found"]["tested"]
     assert found[: 2 * N_CELL] == [0.0] * (2 * N_CELL)
     assert found[-1] == pytest.approx(result.refit["tested"].mean[-1, 9], abs=1e-5)

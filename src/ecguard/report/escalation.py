@@ -36,7 +36,8 @@ POLICY_FIGURE = "escalation_policy.png"
 ERROR_RATIO = 1 / 5
 COVERED = (0.90, 0.98)
 LEAST_AUROC = 0.95
-VOLTAMMOGRAM, DESIGNED, REFIT = "one voltammogram", "designed protocol", "refit with a film"
+VOLTAMMOGRAM, DESIGNED = "one voltammogram", "designed protocol"
+REFIT, STRETCHED = "refit with a film", "refit, stretched"
 _COVERAGE, _FILM = len(names(1)), len(names(1)) + 2
 
 
@@ -52,6 +53,7 @@ def posteriors(result: Escalation, job: str) -> dict[str, Trial]:
         VOLTAMMOGRAM: design.default_trial.of(job),
         DESIGNED: design.designed_trial.of(job),
         REFIT: result.refit[job],
+        STRETCHED: result.stretched(result.refit[job]),
     }
 
 
@@ -85,12 +87,20 @@ def recovery_table(result: Escalation) -> Markdown:
     return Markdown(f"{table(head, rows)}\n{n} test electrodes in each row.")
 
 
+def stretch_table(result: Escalation) -> Markdown:
+    """By how much the intervals of a refit are stretched, from how many design electrodes."""
+    n = int(np.isfinite(result.refit["faulty"].mean[:, -1]).sum())
+    row = [f"{factor:.2f}" for factor in result.stretch]
+    return Markdown(f"{table(list(names(1)), [row])}\nFrom {n} fouled design electrodes.")
+
+
 def error_panel(result: Escalation) -> Figure:
     """Median error of ln k0 against coverage, and the coverage that the refit finds."""
     coverage = Biofouling.full * np.array(LEVELS)
     errors: dict[str, tuple[Any, Any]] = {
         name: (coverage, [median_error(result, level_of(trial, k)) for k in range(len(LEVELS))])
         for name, trial in posteriors(result, "tested").items()
+        if name != STRETCHED  # moves no mean
     }
     refit = result.refit["tested"]
     found = [np.nan_to_num(level_of(refit, k).mean[:, _COVERAGE]) for k in range(len(LEVELS))]
@@ -248,7 +258,8 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         np.abs(result.error(posteriors(result, "fouled")[name])) for name in (VOLTAMMOGRAM, REFIT)
     )
     ratio = _median_ratio(after, before)
-    covered = result.coverage(result.refit["fouled"])
+    covered = result.coverage(posteriors(result, "fouled")[STRETCHED])
+    before_it = result.coverage(result.refit["fouled"]).mean(axis=0)
     film = _film_coverage(result)
     each = covered.mean(axis=0)
     least = int(each.argmin())
@@ -261,7 +272,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         scale * outcomes["policy"].cost_s(FAILURE_S),
         scale * outcomes["always escalate"].cost_s(FAILURE_S),
     )
-    clean = result.coverage(result.refit["test"]).mean(axis=1)
+    clean = result.coverage(posteriors(result, "test")[STRETCHED]).mean(axis=1)
 
     def claim(
         key: str, text: str, found: Interval, bound: dict[str, Any], figure: str, note: str = ""
@@ -282,8 +293,8 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         ),
         claim(
             "coverage",
-            "Share of true values in the refit's 95 % intervals, fouled electrodes, all unknowns "
-            "of couple and cell.",
+            "Share of true values in the refit's stretched 95 % intervals, fouled electrodes, all "
+            "unknowns of couple and cell.",
             _mean_interval(covered.mean(axis=1)),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
@@ -297,11 +308,12 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             flag_rate(covered[:, least]),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
+            f"Before stretching {before_it.min():.2f} ({names(1)[int(before_it.argmin())]}).",
         ),
         claim(
             "clean-coverage",
-            "Share of true values in the refit's 95 % intervals, clean electrodes, all unknowns; a "
-            "film is in the model where the evidence prefers one.",
+            "Share of true values in the refit's stretched 95 % intervals, clean electrodes, all "
+            "unknowns; a film is in the model where the evidence prefers one.",
             _mean_interval(clean),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
@@ -348,6 +360,7 @@ def payload(result: Escalation) -> dict[str, Any]:
             }
             for job in ("test", "fouled", "tested")
         },
+        "stretch": result.stretch.round(5),
         "log_bayes_factor": {
             job: result.log_bayes_factor(job).round(3) for job in ("test", "fouled", "tested")
         },
