@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ecguard.clean_cases import Group
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import (
+    CORRECTION,
     Inferred,
     correct,
     draw_amortised,
@@ -42,7 +43,8 @@ class Engines:
         surrogate, error: the flow-matching model and its error.
         amortised: the trained density.
         tempered: of the exact engine.
-        population: of the exact and the corrected engines.
+        population: of the exact engine.
+        correction: of the corrected engine.
         seed: of all draws.
     """
 
@@ -51,6 +53,7 @@ class Engines:
     amortised: Amortised
     tempered: TemperedSettings = field(default_factory=TemperedSettings)
     population: PopulationSettings = field(default_factory=PopulationSettings)
+    correction: PopulationSettings = CORRECTION
     seed: int = 0
 
     def run(self, name: str, group: Group) -> Inferred:
@@ -91,7 +94,7 @@ class Engines:
         self, group: Group, seen: Observation, keys: Array, likelihood: Likelihood
     ) -> Inferred:
         path = from_amortised(self.amortised, seen, likelihood, group.task, group.n_couples)
-        return correct(path, keys, self.population)
+        return correct(path, keys, self.correction)
 
     def _cross_entropy(
         self, group: Group, seen: Observation, settings: CrossEntropySettings

@@ -1,5 +1,7 @@
 """The corrected amortised posterior against its parts, and against the exact sampler."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from ecguard.errors import InputError
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.amortised.artefacts import load_amortised
 from ecguard.posterior.amortised.network import log_density_of, transport
-from ecguard.posterior.corrected import correct, draw_amortised, from_amortised
+from ecguard.posterior.corrected import CORRECTION, correct, draw_amortised, from_amortised
 from ecguard.posterior.exact import infer_exact
 from ecguard.posterior.likelihood import SimulatorLikelihood
 from ecguard.posterior.population import PopulationSettings
@@ -91,19 +93,30 @@ def test_it_agrees_with_the_exact_sampler_also_where_the_efficiency_is_low(corre
 
 
 def test_effective_draws_are_counted_and_equal_draws_returned(corrected, path, group):
-    settings = PopulationSettings()
+    settings = CORRECTION
     assert corrected.unknowns.shape == (len(group), settings.n_draws, 9)
     assert np.isfinite(np.asarray(log_prior(jnp.asarray(corrected.unknowns), 1))).all()
     good = corrected.efficiency > 0.05
     assert (corrected.effective[good] >= settings.effective).all()
-    once = correct(path, keys(len(group)), PopulationSettings(most_rounds=1))
+    once = correct(path, keys(len(group)), replace(CORRECTION, most_rounds=1))
     np.testing.assert_allclose(once.efficiency, corrected.efficiency, rtol=1e-3)
     np.testing.assert_allclose(once.effective, once.efficiency * settings.n_proposals)
     assert (corrected.effective[good] >= once.effective[good]).all()
 
 
+def test_a_second_couple_takes_four_times_the_draws(amortised):
+    groups = draw_clean(CleanSettings(n_cases=12, tasks=("tone",)))
+    settings = PopulationSettings(n_proposals=128, most_rounds=1, n_draws=64, block=2)
+    for n_couples in (1, 2):
+        (some,) = [own.take(slice(2)) for own in groups if own.n_couples == n_couples]
+        seen = some.observation
+        path = from_amortised(amortised, seen, SimulatorLikelihood.of(seen), some.task, n_couples)
+        found = correct(path, keys(2), settings)
+        np.testing.assert_allclose(found.effective / found.efficiency, 128 * n_couples**2)
+
+
 def test_the_first_round_alone_has_the_same_evidence_where_it_is_efficient(corrected, path, group):
-    once = correct(path, keys(len(group), 3), PopulationSettings(most_rounds=1))
+    once = correct(path, keys(len(group), 3), replace(CORRECTION, most_rounds=1))
     good = once.efficiency > 0.05
     assert np.abs(once.log_evidence - corrected.log_evidence)[good].max() < 0.5
 
@@ -114,7 +127,7 @@ def test_a_planted_bias_lowers_the_efficiency(amortised, group):
     right = from_amortised(amortised, group.observation, likelihood, group.task, 1)
     turned = group.observation._replace(current=np.roll(group.observation.current, 1, axis=0))
     wrong = from_amortised(amortised, turned, likelihood, group.task, 1)
-    settings = PopulationSettings(most_rounds=1)
+    settings = replace(CORRECTION, most_rounds=1)
     good = correct(right, keys(len(group)), settings).efficiency
     bad = correct(wrong, keys(len(group)), settings).efficiency
     assert np.median(bad) < 0.2 * np.median(good)

@@ -34,6 +34,9 @@ from ecguard.posterior.population import PopulationSettings, sample_population
 from ecguard.posterior.tempered import Particle, Path, in_blocks
 from ecguard.posterior.unknowns import join, log_prior, n_unknowns
 
+CORRECTION = PopulationSettings(n_proposals=1024)
+"""Settings of the sampler: where one density fits, a thousand draws of it are nearly enough."""
+
 _BLOCK = 8  # traces whose draws are sent back together
 
 
@@ -183,17 +186,16 @@ def check_valid(amortised: Amortised, observation: Observation, task: NDArray[np
 
 
 def correct(
-    path: FromAmortised, keys: Array, settings: PopulationSettings | None = None
+    path: FromAmortised, keys: Array, settings: PopulationSettings = CORRECTION
 ) -> Inferred:
     """Correct the amortised posteriors of n traces under their likelihood.
 
     Args:
         path: `from_amortised` of the traces.
         keys: a random key for each trace [n].
-        settings: of the sampler; a second couple doubles the draws of a round.
+        settings: of the sampler; with a second couple a round has four times the draws.
     """
-    settings = settings or PopulationSettings()
-    size = settings.n_proposals * path.n_couples
+    size = settings.n_proposals * path.n_couples**2
     found = sample_population(path, keys, replace(settings, n_proposals=size))
     return Inferred(
         found.unknowns,
