@@ -100,6 +100,26 @@ def test_coverage_is_what_was_planted(toy: Escalation, overconfident: Escalation
     np.testing.assert_allclose(np.delete(voltammogram, LN_K0), COVERED)
 
 
+def scores(unknowns: np.ndarray) -> np.ndarray:
+    """Normal quantiles of places in the prior."""
+    low, high = ranges(1)
+    return np.asarray(stats.norm.ppf(((unknowns - low) / (high - low)).clip(1e-9, 1 - 1e-9)))
+
+
+def test_what_is_not_known_stays_inside_of_the_prior(toy: Escalation) -> None:
+    """An interval that is the prior's own is no reason to claim all of it."""
+    low, high = ranges(1)
+    own = toy.refit["fouled"]
+    wide = [part.copy() for part in (own.mean, own.low, own.high)]
+    for part, share in zip(wide, (0.5, 0.025, 0.975), strict=True):
+        part[:, :9] = low + share * (high - low)
+    prior = replace(own, mean=wide[0], low=wide[1], high=wide[2])
+    found = replace(toy, stretch=np.full(9, 1.1)).stretched(prior)
+    place = (found.low[:, :9] - low) / (high - low)
+    np.testing.assert_allclose(place, stats.norm.cdf(1.1 * stats.norm.ppf(0.025)))
+    np.testing.assert_allclose((found.high[:, :9] - low) / (high - low), 1 - place)
+
+
 def test_stretched_refits_move_ends_where_there_is_a_film(toy: Escalation) -> None:
     factor = np.linspace(0.5, 2.5, 9)
     result, own = replace(toy, stretch=factor), toy.refit["tested"]
@@ -110,12 +130,11 @@ def test_stretched_refits_move_ends_where_there_is_a_film(toy: Escalation) -> No
     np.testing.assert_array_equal(found.low[:, 9:], own.low[:, 9:])
     np.testing.assert_array_equal(found.high[:, 9:], own.high[:, 9:])
     least, most = ranges(1)
-    half = FILM_MODEL.reach * ERROR * prior_std(1)
-    low = (own.mean[film, :9] - factor * half).clip(least, most)
-    high = (own.mean[film, :9] + factor * half).clip(least, most)
-    np.testing.assert_allclose(found.low[film, :9], low)
-    np.testing.assert_allclose(found.high[film, :9], high)
-    assert (low == least).any()
+    mean, low, high = (scores(part[film, :9]) for part in (own.mean, own.low, own.high))
+    for ends, moved in ((low, found.low), (high, found.high)):
+        place = stats.norm.cdf(mean + factor * (ends - mean))
+        np.testing.assert_allclose(moved[film, :9], least + (most - least) * place)
+    assert ((found.low[film, :9] >= least) & (found.high[film, :9] <= most)).all()
     np.testing.assert_array_equal(found.credibility, own.credibility)
 
 
@@ -436,7 +455,10 @@ def test_stretch_comes_from_fouled_design_electrodes_with_a_film(
     own = result.refit["faulty"]
     film = result.log_bayes_factor("faulty") > 0
     assert 19 < film.sum() < len(film)
-    off = np.abs(errors(own.case[film], 9)) / FILM_MODEL.reach
+    mean, low, high = (scores(part[film, :9]) for part in (own.mean, own.low, own.high))
+    truth = scores(result.truth(own)[film])
+    above, below = ((end - mean).clip(1e-12) for end in (high, 2 * mean - low))
+    off = np.maximum((truth - mean) / above, (mean - truth) / below)
     rank = int(np.ceil(0.95 * (film.sum() + 1)))
     np.testing.assert_allclose(result.stretch, np.sort(off, axis=0)[rank - 1])
 

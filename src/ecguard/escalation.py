@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 from tqdm.auto import tqdm
 
 from ecguard.fouling import Fouling
@@ -37,6 +38,7 @@ _MISTAKEN = 50  # test electrodes for each other coefficient
 Floats = NDArray[np.float64]
 
 LN_K0 = names(1).index("ln k0")
+_EDGE = 1e-9  # of the prior's width
 _COUPLE_AND_CELL = slice(0, len(names(1)))
 
 
@@ -79,11 +81,11 @@ class Escalation:
     def stretched(self, trial: Trial) -> Trial:
         """A refit with the intervals of couple and cell stretched where a film is in its model."""
         rows = np.flatnonzero(_with_film(trial))
-        own, (least, most) = trial.take(rows), ranges(1)
-        ends = stretched(*_intervals(own), self.stretch)
+        least, most = ranges(1)
         low, high = trial.low.copy(), trial.high.copy()
+        ends = stretched(*_intervals(trial.take(rows)), self.stretch)
         for values, end in zip((low, high), ends, strict=True):
-            values[rows, _COUPLE_AND_CELL] = end.clip(least, most)
+            values[rows, _COUPLE_AND_CELL] = least + (most - least) * ndtr(end)
         return replace(trial, low=low, high=high)
 
     def log_bayes_factor(self, job: str) -> NDArray[np.float64]:
@@ -194,7 +196,7 @@ def _stretch(trial: Trial, unknowns: NDArray[np.floating]) -> NDArray[np.float64
     if not len(rows):
         return np.ones(_COUPLE_AND_CELL.stop)
     own = trial.take(rows)
-    return stretch_of(*_intervals(own), unknowns[own.case].astype(np.float64))
+    return stretch_of(*_intervals(own), _scores(unknowns[own.case].astype(np.float64)))
 
 
 def _with_film(trial: Trial) -> NDArray[np.bool_]:
@@ -203,12 +205,16 @@ def _with_film(trial: Trial) -> NDArray[np.bool_]:
 
 
 def _intervals(trial: Trial) -> tuple[Floats, Floats, Floats]:
-    """Means and ends of the couple and the cell [n, 9]."""
-    return (
-        trial.mean[:, _COUPLE_AND_CELL],
-        trial.low[:, _COUPLE_AND_CELL],
-        trial.high[:, _COUPLE_AND_CELL],
-    )
+    """Scores of the means and ends of couple and cell [n, 9]."""
+    each = (trial.mean, trial.low, trial.high)
+    mean, low, high = (_scores(values[:, _COUPLE_AND_CELL]) for values in each)
+    return mean, low, high
+
+
+def _scores(unknowns: Floats) -> Floats:
+    """Normal quantiles of places in the prior [n, 9]: what is not known stays inside of it."""
+    low, high = ranges(1)
+    return np.asarray(ndtri(((unknowns - low) / (high - low)).clip(_EDGE, 1.0 - _EDGE)))
 
 
 def _some(job: Job, rows: NDArray[np.bool_]) -> Job:

@@ -51,6 +51,13 @@ def test_few_electrodes_give_their_largest_ratio(n):
     assert (held(*given, stretch_of(*given) * (1 - 1e-6)) == 1 - 1 / n).all()
 
 
+def test_intervals_without_a_width_hold_nothing_but_their_mean():
+    mean = np.zeros((30, 1))
+    truth = np.where(np.arange(30) < 28, 0.0, 1.0)[:, None]
+    assert stretch_of(*[mean[:19]] * 3, truth[:19])[0] == 0.0
+    assert stretch_of(*[mean] * 3, truth)[0] > 1e11
+
+
 def test_ends_move_about_the_mean():
     mean, low, high = (np.array([own]) for own in ([1.0, 0.0], [0.0, -1.0], [3.0, 1.0]))
     low, high = stretched(mean, low, high, np.array([2.0, 0.5]))
@@ -63,7 +70,7 @@ def test_ends_move_about_the_mean():
 def test_intervals_that_are_none_are_refused(place, value):
     given = [own.copy() for own in posteriors(30, 4)]
     given[place][4, 1] = value
-    with pytest.raises(InputError, match="low < mean < high"):
+    with pytest.raises(InputError, match="low <= mean <= high"):
         stretch_of(*given)
 
 

@@ -38,6 +38,7 @@ BOUNDS = {
     "k0-error": {"op": "<=", "value": 0.2},
     "coverage": WITHIN,
     "worst-coverage": WITHIN,
+    "most-coverage": WITHIN,
     "clean-coverage": WITHIN,
     "evidence": {"op": ">=", "value": 0.95},
     "criterion-2-policy-risk": BELOW,
@@ -106,15 +107,17 @@ def posteriors_of(result, job):
 
 
 def stretched_by_hand(result, refit):
-    """Intervals about the means, in the prior, where the refit has a film."""
+    """Intervals about the means, in normal quantiles of the prior, where the refit has a film."""
     low, high = refit.low.copy(), refit.high.copy()
     for row in range(len(refit)):
         if np.isnan(refit.mean[row, 9]):
             continue
         for k, (least, most) in enumerate(np.transpose(ranges(1))):
-            mean, factor = refit.mean[row, k], result.stretch[k]
-            low[row, k] = min(max(mean - factor * (mean - low[row, k]), least), most)
-            high[row, k] = max(min(mean + factor * (high[row, k] - mean), most), least)
+            for ends in (low, high):
+                places = np.array([refit.mean[row, k], ends[row, k]]) - least
+                mean, end = stats.norm.ppf(np.clip(places / (most - least), 1e-9, 1 - 1e-9))
+                moved = stats.norm.cdf(mean + result.stretch[k] * (end - mean))
+                ends[row, k] = least + (most - least) * moved
     return replace(refit, low=low, high=high)
 
 
@@ -399,6 +402,7 @@ def test_claims_have_their_ids_and_bounds(chapter, result):
         "k0-error": es.ERROR_FIGURE,
         "coverage": es.COVERAGE_FIGURE,
         "worst-coverage": es.COVERAGE_FIGURE,
+        "most-coverage": es.COVERAGE_FIGURE,
         "clean-coverage": es.COVERAGE_FIGURE,
         "evidence": es.EVIDENCE_FIGURE,
         "criterion-2-policy-risk": es.POLICY_FIGURE,
@@ -447,6 +451,18 @@ def test_worst_coverage_is_that_of_the_unknown_covered_least(chapter, result):
     assert f"from {covered[:, 6].mean():.2f} (alpha) to 0.96" in found["coverage"].note
 
 
+def test_an_unknown_that_is_always_covered_fails_alone(chapter, result):
+    own = result.refit["fouled"]
+    low, high = own.low.copy(), own.high.copy()
+    low[:, 7], high[:, 7] = np.array(ranges(1))[:, 7]
+    other = replace(result, refit=result.refit | {"fouled": replace(own, low=low, high=high)})
+    assert failed(chapter, other) == {"most-coverage"}
+    found = claims_of(chapter, other)["most-coverage"]
+    assert found.value == 1.0
+    assert "for Ru alone" in found.text
+    assert found.note == "Before stretching 1.00 (Ru)."
+
+
 def test_films_that_are_missed_are_told(chapter, result):
     own = result.refit["fouled"]
     low = own.low.copy()
@@ -459,7 +475,7 @@ def test_films_that_are_missed_are_told(chapter, result):
 
 
 def test_overconfident_refits_fail_coverage_alone(chapter, overconfident):
-    assert failed(chapter, overconfident) == {"coverage", "worst-coverage"}
+    assert failed(chapter, overconfident) == {"coverage", "worst-coverage", "most-coverage"}
     found = claims_of(chapter, overconfident)
     assert found["coverage"].value == pytest.approx(SHORT_COVERED)
     # clean electrodes keep the clean model's posterior
@@ -470,18 +486,19 @@ def test_overconfident_refits_that_are_stretched_hold(chapter, overconfident):
     mended = replace(overconfident, stretch=np.full(9, 2.0))
     assert failed(chapter, mended) == set()
     found = claims_of(chapter, mended)
-    assert found["coverage"].value == pytest.approx(COVERED)
+    assert found["coverage"].value == pytest.approx(COVERED, abs=0.01)
     assert found["worst-coverage"].note == f"Before stretching {SHORT_COVERED:.2f} (ln D_ox)."
 
 
 def test_refits_that_are_stretched_too_far_fail(chapter, result):
     wide = replace(result, stretch=np.full(9, 2.0))
-    assert failed(chapter, wide) == {"coverage", "worst-coverage"}
+    assert failed(chapter, wide) == {"coverage", "worst-coverage", "most-coverage"}
 
 
 def test_overconfident_refits_of_clean_electrodes_fail_too(chapter):
     both = escalation_of(overconfident=True, separates=False)
-    assert failed(chapter, both) == {"coverage", "worst-coverage", "clean-coverage", "evidence"}
+    coverages = {"coverage", "worst-coverage", "most-coverage", "clean-coverage"}
+    assert failed(chapter, both) == coverages | {"evidence"}
 
 
 def test_evidence_that_does_not_separate_fails_alone(chapter, unsure):

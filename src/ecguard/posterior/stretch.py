@@ -17,6 +17,7 @@ from ecguard.errors import InputError
 Floats = NDArray[np.floating]
 
 LEVEL = 0.95
+_LEAST = 1e-12  # width of half an interval
 
 
 def stretch_of(mean: Floats, low: Floats, high: Floats, truth: Floats) -> NDArray[np.float64]:
@@ -25,7 +26,7 @@ def stretch_of(mean: Floats, low: Floats, high: Floats, truth: Floats) -> NDArra
     Of fewer than 19 electrodes the largest of their ratios is taken, which promises less.
 
     Args:
-        mean, low, high: of n posteriors [n, d], low < mean < high.
+        mean, low, high: of n posteriors [n, d], low <= mean <= high.
         truth: of the same electrodes [n, d].
 
     Raises:
@@ -36,14 +37,15 @@ def stretch_of(mean: Floats, low: Floats, high: Floats, truth: Floats) -> NDArra
     if len(set(shapes)) > 1 or given[0].ndim != 2 or not given[0].size:
         raise InputError("intervals", shapes, "[n, d] four times, n of 1 or more", "Pass them all.")
     middle, lower, upper, true = given
-    fine = (lower < middle) & (middle < upper) & np.isfinite(true)
-    if not (fine & np.isfinite(lower) & np.isfinite(upper)).all():
-        row, column = np.argwhere(~(fine & np.isfinite(lower) & np.isfinite(upper)))[0]
+    fine = (lower <= middle) & (middle <= upper) & np.isfinite([lower, upper, true]).all(axis=0)
+    if not fine.all():
+        row, column = np.argwhere(~fine)[0]
         found = [float(own[row, column]) for own in (lower, middle, upper, true)]
         raise InputError(
-            "intervals", found, "finite, low < mean < high", "Leave such electrodes out."
+            "intervals", found, "finite, low <= mean <= high", "Leave such electrodes out."
         )
-    ratio = np.maximum((true - middle) / (upper - middle), (middle - true) / (middle - lower))
+    above, below = (np.maximum(width, _LEAST) for width in (upper - middle, middle - lower))
+    ratio = np.maximum((true - middle) / above, (middle - true) / below)
     rank = min(math.ceil(LEVEL * (len(ratio) + 1)), len(ratio))
     return np.asarray(np.sort(ratio, axis=0)[rank - 1])
 

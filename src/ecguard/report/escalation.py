@@ -262,7 +262,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
     before_it = result.coverage(result.refit["fouled"]).mean(axis=0)
     film = _film_coverage(result)
     each = covered.mean(axis=0)
-    least = int(each.argmin())
+    least, most = int(each.argmin()), int(each.argmax())
     evidence, risk = result.auroc(), result.risk_difference()
     outcomes = result.outcomes()
     weight = result.weight("test")
@@ -309,6 +309,14 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
             f"Before stretching {before_it.min():.2f} ({names(1)[int(before_it.argmin())]}).",
+        ),
+        claim(
+            "most-coverage",
+            f"The same for {names(1)[most]} alone, the unknown that is covered most.",
+            flag_rate(covered[:, most]),
+            {"op": "within", "value": list(COVERED)},
+            COVERAGE_FIGURE,
+            f"Before stretching {before_it.max():.2f} ({names(1)[int(before_it.argmax())]}).",
         ),
         claim(
             "clean-coverage",
