@@ -470,6 +470,14 @@ def test_nothing_is_stretched_where_no_film_is_preferred(monkeypatch: pytest.Mon
     np.testing.assert_array_equal(result.stretched(own).low, own.low)
 
 
+def test_posteriors_of_the_clean_model_are_not_stretched(toy: Escalation) -> None:
+    own = toy.design.designed_trial.fouled
+    assert own.mean.shape[1] == 9
+    found = replace(toy, stretch=np.full(9, 2.0)).stretched(own)
+    np.testing.assert_array_equal(found.low, own.low)
+    np.testing.assert_array_equal(found.high, own.high)
+
+
 def test_other_films_slow_the_reaction_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     result, fake = run(monkeypatch)
     assert list(result.mistaken) == list(OTHER_COEFFICIENTS)

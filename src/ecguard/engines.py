@@ -43,9 +43,9 @@ class Engines:
         surrogate, error: the flow-matching model and its error.
         amortised: the trained density.
         tempered: of the exact engine.
-        population: of the exact engine.
-        correction: of the corrected engine.
+        population: of the exact engine; all but the corrected one return as many draws.
         seed: of all draws.
+        correction: of the corrected engine.
     """
 
     surrogate: Surrogate
@@ -53,8 +53,8 @@ class Engines:
     amortised: Amortised
     tempered: TemperedSettings = field(default_factory=TemperedSettings)
     population: PopulationSettings = field(default_factory=PopulationSettings)
-    correction: PopulationSettings = CORRECTION
     seed: int = 0
+    correction: PopulationSettings = CORRECTION
 
     def run(self, name: str, group: Group) -> Inferred:
         """Infer a group by the engine `name`."""

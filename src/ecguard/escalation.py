@@ -26,6 +26,8 @@ from ecguard.protocol.trial import Trial
 from ecguard.protocol_design import Job, ProtocolDesign, jobs_of
 from ecguard.stress import Biofouling
 
+Floats = NDArray[np.float64]
+
 FAILURES_S = (60.0, 600.0, 6000.0)
 """What a wrong posterior that is kept may cost, in seconds of measurement."""
 FAILURE_S = 600.0
@@ -35,8 +37,6 @@ OTHER_COEFFICIENTS = (1.4, 4.2)
 REFITTED = ("design", "faulty", "test", "fouled", "tested")
 """Jobs of the study of protocols whose electrodes are refitted."""
 _MISTAKEN = 50  # test electrodes for each other coefficient
-Floats = NDArray[np.float64]
-
 LN_K0 = names(1).index("ln k0")
 _EDGE = 1e-9  # of the prior's width
 _COUPLE_AND_CELL = slice(0, len(names(1)))
@@ -52,7 +52,8 @@ class Escalation:
         evidence: the designed protocol under the model with a film, by job of `REFITTED`.
         refit: what a refit ends with, by the same jobs; NaN for the film where none is preferred.
         mistaken: refits of fouled electrodes whose film slows otherwise than assumed.
-        stretch: of the intervals of refits with a film, from fouled design electrodes [9].
+        stretch: of the intervals of refits with a film, from fouled design electrodes [9]; 1 where
+            no film was preferred in any of these.
         policies: fitted on the design set, by what a failure costs, s.
     """
 
@@ -61,7 +62,7 @@ class Escalation:
     evidence: dict[str, Trial] = field(repr=False)
     refit: dict[str, Trial] = field(repr=False)
     mistaken: dict[float, Trial] = field(repr=False)
-    stretch: NDArray[np.float64]
+    stretch: Floats
     policies: dict[float, Policy]
 
     def truth(self, trial: Trial) -> NDArray[np.float64]:
@@ -73,14 +74,14 @@ class Escalation:
         return np.asarray(trial.mean[:, LN_K0] - self.truth(trial)[:, LN_K0])
 
     def coverage(self, trial: Trial) -> NDArray[np.bool_]:
-        """Whether the central 95 % intervals hold the truth of each unknown, test set [n, 9]."""
+        """Whether the intervals of a trial hold the truth of each unknown [n, 9]."""
         truth = self.truth(trial)
         d = truth.shape[1]
         return (truth >= trial.low[:, :d]) & (truth <= trial.high[:, :d])
 
     def stretched(self, trial: Trial) -> Trial:
         """A refit with the intervals of couple and cell stretched where a film is in its model."""
-        rows = np.flatnonzero(_with_film(trial))
+        rows = np.flatnonzero(with_film(trial))
         least, most = ranges(1)
         low, high = trial.low.copy(), trial.high.copy()
         ends = stretched(*_intervals(trial.take(rows)), self.stretch)
@@ -190,18 +191,19 @@ def run_escalation(design: ProtocolDesign) -> Escalation:
     return result
 
 
-def _stretch(trial: Trial, unknowns: NDArray[np.floating]) -> NDArray[np.float64]:
+def _stretch(trial: Trial, unknowns: NDArray[np.floating]) -> Floats:
     """From the fouled electrodes of a trial whose refit has a film; 1 where there are none [9]."""
-    rows = np.flatnonzero(_with_film(trial))
+    rows = np.flatnonzero(with_film(trial))
     if not len(rows):
         return np.ones(_COUPLE_AND_CELL.stop)
     own = trial.take(rows)
     return stretch_of(*_intervals(own), _scores(unknowns[own.case].astype(np.float64)))
 
 
-def _with_film(trial: Trial) -> NDArray[np.bool_]:
-    """Which posteriors of a refit have a film in their model [n]."""
-    return np.isfinite(trial.mean[:, -1])
+def with_film(trial: Trial) -> NDArray[np.bool_]:
+    """Which posteriors of a trial have a film in their model [n]."""
+    none = trial.mean.shape[1] <= _COUPLE_AND_CELL.stop
+    return np.zeros(len(trial), bool) if none else np.isfinite(trial.mean[:, -1])
 
 
 def _intervals(trial: Trial) -> tuple[Floats, Floats, Floats]:

@@ -14,7 +14,7 @@ from ecguard.engines import predict
 from ecguard.errors import InputError
 from ecguard.guardrail import FittedGuardrail, Verdict
 from ecguard.posterior.amortised.artefacts import Amortised, fingerprint
-from ecguard.posterior.corrected import correct, from_amortised
+from ecguard.posterior.corrected import correct, from_amortised, round_size
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
 from ecguard.posterior.population import PopulationSettings
 
@@ -108,7 +108,7 @@ def screen(
         dg.sweep_asymmetry(residual, seen, np.asarray(observation.E_V)),
         dg.largest_residual(residual, seen),
         dg.leave_one_out_score(predicted, current, seen, noise),
-        -np.log10(np.maximum(found.efficiency, 1.0 / settings.n_proposals)),
+        -np.log10(np.maximum(found.efficiency, 1.0 / round_size(settings, n_couples))),
         familiarity(summary) if familiarity else np.zeros(len(mean)),
         100.0 - case.reliability_score,
     )

@@ -197,7 +197,11 @@ def test_stretch_table_names_each_unknown(result):
     assert all(name in text for name in names(1))
     with_film = np.isfinite(result.refit["faulty"].mean[:, 9]).sum()
     assert 0 < with_film < len(result.refit["faulty"])
-    assert f"From {with_film} fouled design electrodes" in text
+    assert f"From the {with_film} of {len(result.refit['faulty'])} fouled design" in text
+    assert "Fewer" not in text
+    few = {"faulty": result.refit["faulty"].take(np.arange(10))}
+    text = es.stretch_table(replace(result, refit=result.refit | few)).data
+    assert "Fewer than 19 do not support 95 %" in text
 
 
 def test_median_error_is_absolute(result):
@@ -420,7 +424,7 @@ def test_claims_hold_on_the_plan(chapter, result):
     assert medians[1] == pytest.approx(-BIAS, abs=0.01)
     for key in ("coverage", "worst-coverage", "clean-coverage"):
         assert (found[key].value, found[key].n) == (pytest.approx(COVERED), CYCLE)
-    assert "coverage and resistance 0.96 and 0.96" in found["coverage"].note
+    assert "resistance, which are not stretched, 0.96 and 0.96" in found["coverage"].note
     assert (found["evidence"].value, found["evidence"].n) == (1.0, CYCLE)
     traces = result.traces("test")
     _, wrong, seconds = judged(result, result.policies[FAILURE_S])
@@ -471,7 +475,7 @@ def test_films_that_are_missed_are_told(chapter, result):
     other = replace(result, refit=result.refit | {"fouled": replace(own, low=low)})
     with_film = (own.low[:, 9] <= 0.78) & (own.high[:, 9] >= 0.78)
     note = claims_of(chapter, other)["coverage"].note
-    assert f"coverage and resistance {with_film[50:].sum() / CYCLE:.2f} and 0.00" in note
+    assert f"not stretched, {with_film[50:].sum() / CYCLE:.2f} and 0.00" in note
 
 
 def test_overconfident_refits_fail_coverage_alone(chapter, overconfident):
@@ -493,6 +497,13 @@ def test_overconfident_refits_that_are_stretched_hold(chapter, overconfident):
 def test_refits_that_are_stretched_too_far_fail(chapter, result):
     wide = replace(result, stretch=np.full(9, 2.0))
     assert failed(chapter, wide) == {"coverage", "worst-coverage", "most-coverage"}
+
+
+def test_clean_electrodes_with_a_film_in_the_model_are_stretched_too(chapter):
+    both = escalation_of(overconfident=True, separates=False)
+    found = claims_of(chapter, replace(both, stretch=np.full(9, 2.0)))["clean-coverage"]
+    assert found.value == pytest.approx(COVERED, abs=0.01)
+    assert found.note == f"It prefers one in {CYCLE} of them."
 
 
 def test_overconfident_refits_of_clean_electrodes_fail_too(chapter):
@@ -554,6 +565,11 @@ def test_median_ratio_is_that_of_the_same_electrodes():
 # Payload
 
 
+def test_payload_has_the_stretch_of_each_unknown(result):
+    factors = np.linspace(0.5, 2.5, 9)
+    assert es.payload(replace(result, stretch=factors))["stretch"].tolist() == factors.tolist()
+
+
 def test_payload_fits_the_schema(chapter, result):
     claims = es.claims(chapter, result)
     table = chapter.save("escalation_report.json", es.payload(result), claims).data
@@ -574,7 +590,6 @@ def test_payload_fits_the_schema(chapter, result):
         np.testing.assert_allclose(
             saved["log_bayes_factor"][job], factors_of(result, job), atol=1e-3
         )
-    assert saved["stretch"] == [1.0] * 9
     found = saved["coverage_found"]["tested"]
     assert found[: 2 * N_CELL] == [0.0] * (2 * N_CELL)
     assert found[-1] == pytest.approx(result.refit["tested"].mean[-1, 9], abs=1e-5)

@@ -35,7 +35,7 @@ from ecguard.posterior.tempered import Particle, Path, in_blocks
 from ecguard.posterior.unknowns import join, log_prior, n_unknowns
 
 CORRECTION = PopulationSettings(n_proposals=1024)
-"""Settings of the sampler: where one density fits, a thousand draws of it are nearly enough."""
+"""Settings of the sampler: some thousand draws of a density of one couple are enough to start."""
 
 _BLOCK = 8  # traces whose draws are sent back together
 
@@ -195,7 +195,7 @@ def correct(
         keys: a random key for each trace [n].
         settings: of the sampler; with a second couple a round has four times the draws.
     """
-    size = settings.n_proposals * path.n_couples**2
+    size = round_size(settings, path.n_couples)
     found = sample_population(path, keys, replace(settings, n_proposals=size))
     return Inferred(
         found.unknowns,
@@ -204,6 +204,11 @@ def correct(
         found.effective,
         found.lead,
     )
+
+
+def round_size(settings: PopulationSettings, n_couples: int) -> int:
+    """Draws of a round of `correct`."""
+    return settings.n_proposals * n_couples**2
 
 
 def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np.float32]:

@@ -271,9 +271,10 @@ def _tempered(log_weight: Floats, least: float) -> Floats:
 def _seen(path: Path, places: ArrayLike) -> list[_Seen]:
     """What places [cases, N, d] weigh, and next to nothing where that is not finite."""
     places = jnp.asarray(places, jnp.float32)
-    weighed, unknowns = path.weigh_many(places)
+    weighed, placed = path.weigh_many(places)
+    unknowns = np.asarray(placed, np.float32)
     leaves = (jnp.swapaxes(path.twins(places), 0, 1), weighed.base, weighed.gain)
     twins, base, gain = (np.asarray(leaf, np.float64) for leaf in leaves)
     fine = np.isfinite(base) & np.isfinite(gain)
     base, gain = np.where(fine, base, LOWEST), np.where(fine, gain, LOWEST)
-    return [_Seen(*each) for each in zip(twins, base, gain, np.asarray(unknowns), strict=True)]
+    return [_Seen(*each) for each in zip(twins, base, gain, unknowns, strict=True)]

@@ -15,10 +15,12 @@ from ecguard.escalation import (
     LN_K0,
     Escalation,
     run_escalation,
+    with_film,
 )
 from ecguard.guardrail import flag_rate
 from ecguard.guardrail.policy import ACTIONS, Outcome
 from ecguard.intervals import Interval, difference_interval
+from ecguard.posterior.stretch import FEWEST
 from ecguard.posterior.unknowns import names
 from ecguard.protocol.trial import Trial
 from ecguard.protocol_design import LEVELS, level_of
@@ -89,9 +91,12 @@ def recovery_table(result: Escalation) -> Markdown:
 
 def stretch_table(result: Escalation) -> Markdown:
     """By how much the intervals of a refit are stretched, from how many design electrodes."""
-    n = int(np.isfinite(result.refit["faulty"].mean[:, -1]).sum())
+    used = with_film(result.refit["faulty"])
     row = [f"{factor:.2f}" for factor in result.stretch]
-    return Markdown(f"{table(list(names(1)), [row])}\nFrom {n} fouled design electrodes.")
+    words = f"From the {used.sum()} of {len(used)} fouled design electrodes with a film preferred."
+    if used.sum() < FEWEST:
+        words += f" Fewer than {FEWEST} do not support 95 %: their largest ratio is taken."
+    return Markdown(f"{table(list(names(1)), [row])}\n{words}")
 
 
 def error_panel(result: Escalation) -> Figure:
@@ -259,7 +264,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
     )
     ratio = _median_ratio(after, before)
     covered = result.coverage(posteriors(result, "fouled")[STRETCHED])
-    before_it = result.coverage(result.refit["fouled"]).mean(axis=0)
+    unstretched = result.coverage(result.refit["fouled"]).mean(axis=0)
     film = _film_coverage(result)
     each = covered.mean(axis=0)
     least, most = int(each.argmin()), int(each.argmax())
@@ -299,7 +304,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
             f"By unknown from {each.min():.2f} ({names(1)[least]}) to "
-            f"{each.max():.2f}; of the film's coverage and resistance "
+            f"{each.max():.2f}; of the film's coverage and resistance, which are not stretched, "
             f"{film[0].mean():.2f} and {film[1].mean():.2f}.",
         ),
         claim(
@@ -308,7 +313,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             flag_rate(covered[:, least]),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
-            f"Before stretching {before_it.min():.2f} ({names(1)[int(before_it.argmin())]}).",
+            f"Before stretching {unstretched.min():.2f} ({names(1)[int(unstretched.argmin())]}).",
         ),
         claim(
             "most-coverage",
@@ -316,7 +321,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             flag_rate(covered[:, most]),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
-            f"Before stretching {before_it.max():.2f} ({names(1)[int(before_it.argmax())]}).",
+            f"Before stretching {unstretched.max():.2f} ({names(1)[int(unstretched.argmax())]}).",
         ),
         claim(
             "clean-coverage",
@@ -325,6 +330,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             _mean_interval(clean),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
+            f"It prefers one in {with_film(result.refit['test']).sum()} of them.",
         ),
         claim(
             "evidence",
