@@ -21,6 +21,7 @@ from ecguard.escalation import (
 from ecguard.fouling import Fouling
 from ecguard.guardrail import flag_rate
 from ecguard.guardrail.policy import Policy
+from ecguard.posterior.stretch import Stretch
 from ecguard.posterior.unknowns import prior_std, ranges
 from ecguard.protocol import DEFAULT, Protocol
 from ecguard.protocol.trial import Trial
@@ -114,7 +115,7 @@ def test_what_is_not_known_stays_inside_of_the_prior(toy: Escalation) -> None:
     for part, share in zip(wide, (0.5, 0.025, 0.975), strict=True):
         part[:, :9] = low + share * (high - low)
     prior = replace(own, mean=wide[0], low=wide[1], high=wide[2])
-    found = replace(toy, stretch=np.full(9, 1.1)).stretched(prior)
+    found = replace(toy, stretch=Stretch(np.full(9, 1.1), 30)).stretched(prior)
     place = (found.low[:, :9] - low) / (high - low)
     np.testing.assert_allclose(place, stats.norm.cdf(1.1 * stats.norm.ppf(0.025)))
     np.testing.assert_allclose((found.high[:, :9] - low) / (high - low), 1 - place)
@@ -122,8 +123,8 @@ def test_what_is_not_known_stays_inside_of_the_prior(toy: Escalation) -> None:
 
 def test_stretched_refits_move_ends_where_there_is_a_film(toy: Escalation) -> None:
     factor = np.linspace(0.5, 2.5, 9)
-    result, own = replace(toy, stretch=factor), toy.refit["tested"]
-    found, film = result.stretched(own), np.isfinite(own.mean[:, 9])
+    result, own = replace(toy, stretch=Stretch(factor, 30)), toy.refit["tested"]
+    found, film = result.stretched(own), np.nan_to_num(own.mean[:, 9]) >= 0.1
     assert 0 < film.sum() < len(film)
     np.testing.assert_array_equal(found.low[~film], own.low[~film])
     np.testing.assert_array_equal(found.high[~film], own.high[~film])
@@ -409,7 +410,7 @@ def test_study_asks_the_evidence_and_refits_what_prefers_a_film(
 ) -> None:
     result, fake = run(monkeypatch)
     cleaned = f"{DESIGNED}-cleaned"
-    assert [name for name, *_ in fake.asked] == [DESIGNED, *[cleaned] * 3]
+    assert [name for name, *_ in fake.asked] == [DESIGNED, *[cleaned] * 4]
     assert all(fouled for *_, fouled, _ in fake.asked)
     jobs = [job for job in jobs_of(SETTINGS) if job.name in REFITTED]
     case, severity = (np.concatenate(own) for own in zip(*map(electrodes, jobs), strict=True))
@@ -448,24 +449,39 @@ def test_refits_keep_the_clean_posterior_where_no_film_is_preferred(
     assert (result.log_bayes_factor("fouled") > 0).all()
 
 
-def test_stretch_comes_from_fouled_design_electrodes_with_a_film(
+def test_stretch_comes_from_calibration_electrodes_with_much_of_a_film(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    result, _ = run(monkeypatch)
-    own = result.refit["faulty"]
-    film = result.log_bayes_factor("faulty") > 0
-    assert 19 < film.sum() < len(film)
-    mean, low, high = (scores(part[film, :9]) for part in (own.mean, own.low, own.high))
-    truth = scores(result.truth(own)[film])
+    result, fake = run(monkeypatch)
+    name, case, severity, fouled, mode = fake.asked[-1]
+    assert (name, fouled, mode) == (result.protocol.name, True, None)
+    np.testing.assert_array_equal(case, 120 + np.arange(100))  # the calibration set
+    np.testing.assert_array_equal(severity, np.resize([0.2, 0.35, 0.55, 0.75, 1.0], 100))
+    own = trial(case, severity, FILM_MODEL)
+    heavy = own.mean[:, 9] >= 0.1
+    assert heavy.all()
+    mean, low, high = (scores(part[:, :9]) for part in (own.mean, own.low, own.high))
+    truth = scores(whole().group.unknowns[case].astype(float))
     above, below = ((end - mean).clip(1e-12) for end in (high, 2 * mean - low))
     off = np.maximum((truth - mean) / above, (mean - truth) / below)
-    rank = int(np.ceil(0.95 * (film.sum() + 1)))
-    np.testing.assert_allclose(result.stretch, np.sort(off, axis=0)[rank - 1])
+    assert result.stretch.n == 100
+    np.testing.assert_allclose(result.stretch.factor, np.sort(off, axis=0)[95])
 
 
-def test_nothing_is_stretched_where_no_film_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
-    result, _ = run(monkeypatch, factor=-1.0)
-    np.testing.assert_array_equal(result.stretch, np.ones(9))
+def test_light_films_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(escalation, "HEAVY", 0.5)
+    result, fake = run(monkeypatch)
+    _, case, severity, *_ = fake.asked[-1]
+    heavy = trial(case, severity, FILM_MODEL).mean[:, 9] >= 0.5
+    assert 19 < heavy.sum() < 80
+    assert result.stretch.n == heavy.sum()
+
+
+def test_nothing_is_stretched_where_no_film_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(escalation, "HEAVY", 2.0)
+    result, _ = run(monkeypatch)
+    assert result.stretch.n == 0
+    np.testing.assert_array_equal(result.stretch.factor, np.ones(9))
     own = result.refit["fouled"]
     np.testing.assert_array_equal(result.stretched(own).low, own.low)
 
@@ -473,7 +489,7 @@ def test_nothing_is_stretched_where_no_film_is_preferred(monkeypatch: pytest.Mon
 def test_posteriors_of_the_clean_model_are_not_stretched(toy: Escalation) -> None:
     own = toy.design.designed_trial.fouled
     assert own.mean.shape[1] == 9
-    found = replace(toy, stretch=np.full(9, 2.0)).stretched(own)
+    found = replace(toy, stretch=Stretch(np.full(9, 2.0), 30)).stretched(own)
     np.testing.assert_array_equal(found.low, own.low)
     np.testing.assert_array_equal(found.high, own.high)
 
@@ -483,7 +499,7 @@ def test_other_films_slow_the_reaction_otherwise(monkeypatch: pytest.MonkeyPatch
     assert list(result.mistaken) == list(OTHER_COEFFICIENTS)
     usual = Fouling(initial_theta=Biofouling.full)
     for coefficient, (_, case, severity, _, mode) in zip(
-        OTHER_COEFFICIENTS, fake.asked[2:], strict=True
+        OTHER_COEFFICIENTS, fake.asked[2:4], strict=True
     ):
         np.testing.assert_array_equal(case, 220 + np.arange(50))
         assert (severity == 1.0).all()

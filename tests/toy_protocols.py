@@ -17,6 +17,7 @@ from ecguard.case_sets import CaseSet, CaseSetSettings, draw_all, part
 from ecguard.escalation import FAILURES_S, OTHER_COEFFICIENTS, Escalation
 from ecguard.guardrail import CertifiedGuardrail
 from ecguard.guardrail.policy import Policy
+from ecguard.posterior.stretch import Stretch
 from ecguard.posterior.unknowns import names, prior_std
 from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Refit, Worth
 from ecguard.protocol.trial import Trial, diagnostic_names
@@ -278,7 +279,7 @@ def escalation_of(
         for own in OTHER_COEFFICIENTS
     }
     protocol = design.designed_trial.protocol.cleaned()
-    found = Escalation(design, protocol, evidence, refit, mistaken, np.ones(9), {})
+    found = Escalation(design, protocol, evidence, refit, mistaken, Stretch(np.ones(9), 0), {})
     traces, weight = found.traces("design"), found.weight("design")
     found.policies.update({own: Policy.fit(traces, own, weight) for own in FAILURES_S})
     return found

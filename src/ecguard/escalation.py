@@ -5,8 +5,8 @@ cleaned, the last step is measured once more, and all of it is inferred under th
 where it does not, the clean model's posterior is kept.
 
 The policy's thresholds are chosen on design electrodes by what time and failures cost, and judged
-on test electrodes, half of them clean and half fouled at all severities. The intervals of refits
-are stretched by what fouled design electrodes show them to lack.
+on test electrodes, half of them clean and half fouled at all severities. Where a refit finds much
+of a film, its intervals are stretched by what fouled calibration electrodes show them to lack.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,11 +19,17 @@ from tqdm.auto import tqdm
 from ecguard.fouling import Fouling
 from ecguard.guardrail.policy import Outcome, Policy, Traces
 from ecguard.intervals import Interval, auroc_interval, difference_interval
-from ecguard.posterior.stretch import stretch_of, stretched
+from ecguard.posterior.stretch import Stretch, stretch_of, stretched
 from ecguard.posterior.unknowns import names, ranges
 from ecguard.protocol import DEFAULT, Protocol
 from ecguard.protocol.trial import Trial
-from ecguard.protocol_design import Job, ProtocolDesign, jobs_of
+from ecguard.protocol_design import (
+    LEVELS,
+    Job,
+    ProtocolDesign,
+    ProtocolDesignSettings,
+    jobs_of,
+)
 from ecguard.stress import Biofouling
 
 Floats = NDArray[np.float64]
@@ -36,6 +42,10 @@ OTHER_COEFFICIENTS = (1.4, 4.2)
 """True fall of ln k0 at full coverage, where the refit takes `ASSUMED`."""
 REFITTED = ("design", "faulty", "test", "fouled", "tested")
 """Jobs of the study of protocols whose electrodes are refitted."""
+HEAVY = 0.1
+"""Coverage that a refit finds from which on its intervals are stretched."""
+STRETCHED_AT = tuple(level for level in LEVELS if level * Biofouling.full > 1.5 * HEAVY)
+"""Severities, in turn, of the electrodes that tell by how much."""
 _MISTAKEN = 50  # test electrodes for each other coefficient
 LN_K0 = names(1).index("ln k0")
 _EDGE = 1e-9  # of the prior's width
@@ -52,8 +62,7 @@ class Escalation:
         evidence: the designed protocol under the model with a film, by job of `REFITTED`.
         refit: what a refit ends with, by the same jobs; NaN for the film where none is preferred.
         mistaken: refits of fouled electrodes whose film slows otherwise than assumed.
-        stretch: of the intervals of refits with a film, from fouled design electrodes [9]; 1 where
-            no film was preferred in any of these.
+        stretch: of the intervals of couple and cell where a refit finds much of a film.
         policies: fitted on the design set, by what a failure costs, s.
     """
 
@@ -62,7 +71,7 @@ class Escalation:
     evidence: dict[str, Trial] = field(repr=False)
     refit: dict[str, Trial] = field(repr=False)
     mistaken: dict[float, Trial] = field(repr=False)
-    stretch: Floats
+    stretch: Stretch
     policies: dict[float, Policy]
 
     def truth(self, trial: Trial) -> NDArray[np.float64]:
@@ -80,11 +89,11 @@ class Escalation:
         return (truth >= trial.low[:, :d]) & (truth <= trial.high[:, :d])
 
     def stretched(self, trial: Trial) -> Trial:
-        """A refit with the intervals of couple and cell stretched where a film is in its model."""
-        rows = np.flatnonzero(with_film(trial))
+        """A refit with the intervals of couple and cell stretched where it `finds_much`."""
+        rows = np.flatnonzero(finds_much(trial))
         least, most = ranges(1)
         low, high = trial.low.copy(), trial.high.copy()
-        ends = stretched(*_intervals(trial.take(rows)), self.stretch)
+        ends = stretched(*_intervals(trial.take(rows)), self.stretch.factor)
         for values, end in zip((low, high), ends, strict=True):
             values[rows, _COUPLE_AND_CELL] = least + (most - least) * ndtr(end)
         return replace(trial, low=low, high=high)
@@ -166,7 +175,7 @@ def run_escalation(design: ProtocolDesign) -> Escalation:
     jobs = [job for job in jobs_of(design.settings) if job.name in REFITTED]
     few = np.arange(min(_MISTAKEN, design.settings.sets.n_test))
     mistaken = {}
-    with tqdm(total=2 + len(OTHER_COEFFICIENTS), unit="trial") as bar:
+    with tqdm(total=3 + len(OTHER_COEFFICIENTS), unit="trial") as bar:
         bar.set_postfix_str("evidence")
         evidence = bench.trials(tried.protocol, jobs, fouled=True)
         bar.update()
@@ -184,26 +193,37 @@ def run_escalation(design: ProtocolDesign) -> Escalation:
             own = bench.trials(protocol, [job], fouled=True, mode=Biofouling(film=other))
             mistaken[coefficient] = own[job.name]
             bar.update()
-    stretch = _stretch(refit["faulty"], bench.whole.group.unknowns)
+        bar.set_postfix_str("stretching")
+        job = _stretching(design.settings)
+        known = bench.trials(protocol, [job], fouled=True)[job.name]
+        stretch = _stretch(known, bench.whole.group.unknowns)
+        bar.update()
     result = Escalation(design, protocol, evidence, refit, mistaken, stretch, {})
     traces, weight = result.traces("design"), result.weight("design")
     result.policies.update({own: Policy.fit(traces, own, weight) for own in FAILURES_S})
     return result
 
 
-def _stretch(trial: Trial, unknowns: NDArray[np.floating]) -> Floats:
-    """From the fouled electrodes of a trial whose refit has a film; 1 where there are none [9]."""
-    rows = np.flatnonzero(with_film(trial))
+def _stretching(settings: ProtocolDesignSettings) -> Job:
+    """Fouled calibration electrodes whose refits tell by how much intervals are stretched."""
+    sizes = settings.sets
+    rows = np.arange(min(sizes.n_calibration, 2 * sizes.n_design))
+    return Job("stretching", "calibration", rows, np.resize(STRETCHED_AT, len(rows)))
+
+
+def _stretch(trial: Trial, unknowns: NDArray[np.floating]) -> Stretch:
+    """From the electrodes whose refit `finds_much`; 1 where there are none."""
+    rows = np.flatnonzero(finds_much(trial))
     if not len(rows):
-        return np.ones(_COUPLE_AND_CELL.stop)
+        return Stretch(np.ones(_COUPLE_AND_CELL.stop), 0)
     own = trial.take(rows)
     return stretch_of(*_intervals(own), _scores(unknowns[own.case].astype(np.float64)))
 
 
-def with_film(trial: Trial) -> NDArray[np.bool_]:
-    """Which posteriors of a trial have a film in their model [n]."""
-    none = trial.mean.shape[1] <= _COUPLE_AND_CELL.stop
-    return np.zeros(len(trial), bool) if none else np.isfinite(trial.mean[:, -1])
+def finds_much(trial: Trial) -> NDArray[np.bool_]:
+    """Which posteriors have a film in their model, and a mean coverage of `HEAVY` or more [n]."""
+    film = trial.mean[:, _COUPLE_AND_CELL.stop :]
+    return film[:, 0] >= HEAVY if film.shape[1] else np.zeros(len(trial), bool)
 
 
 def _intervals(trial: Trial) -> tuple[Floats, Floats, Floats]:

@@ -24,13 +24,13 @@ def held(mean, low, high, truth, factor):
 
 
 def test_factors_undo_what_the_spread_has_wrong():
-    np.testing.assert_allclose(stretch_of(*posteriors(100_000, 0)) * CLAIMED, 1.0, rtol=0.02)
+    np.testing.assert_allclose(stretch_of(*posteriors(100_000, 0)).factor * CLAIMED, 1.0, rtol=0.02)
 
 
 def test_new_intervals_hold_what_they_say_on_average():
     """Over many design sets, as the theorem has it: at least 0.95, and hardly more."""
     new = posteriors(20_000, 1)
-    found = [held(*new, stretch_of(*posteriors(60, seed))) for seed in range(2, 302)]
+    found = [held(*new, stretch_of(*posteriors(60, seed)).factor) for seed in range(2, 302)]
     mean, error = np.mean(found, axis=0), np.std(found, axis=0) / np.sqrt(len(found))
     assert (mean > LEVEL - 3 * error).all()
     assert (mean < LEVEL + 2 / 61 + 3 * error).all()
@@ -41,28 +41,30 @@ def test_the_factor_is_a_ratio_of_a_design_electrode():
     """The 58th of 60; each side counts in units of its own half."""
     mean, low, high, truth = posteriors(60, 7, skew=3.0)
     each = np.where(truth > mean, (truth - mean) / (high - mean), (mean - truth) / (mean - low))
-    np.testing.assert_allclose(stretch_of(mean, low, high, truth), np.sort(each, axis=0)[57])
+    np.testing.assert_allclose(stretch_of(mean, low, high, truth).factor, np.sort(each, axis=0)[57])
 
 
 @pytest.mark.parametrize("n", [1, 5, 18])
 def test_few_electrodes_give_their_largest_ratio(n):
     given = posteriors(n, 3)
-    assert held(*given, stretch_of(*given) * (1 + 1e-12)).tolist() == [1.0] * 3
-    assert (held(*given, stretch_of(*given) * (1 - 1e-6)) == 1 - 1 / n).all()
+    found = stretch_of(*given)
+    assert found.n == n
+    assert held(*given, found.factor * (1 + 1e-12)).tolist() == [1.0] * 3
+    assert (held(*given, found.factor * (1 - 1e-6)) == 1 - 1 / n).all()
 
 
 def test_intervals_without_a_width_hold_nothing_but_their_mean():
     mean = np.zeros((30, 1))
     truth = np.where(np.arange(30) < 28, 0.0, 1.0)[:, None]
-    assert stretch_of(*[mean[:19]] * 3, truth[:19])[0] == 0.0
-    assert stretch_of(*[mean] * 3, truth)[0] > 1e11
+    assert stretch_of(*[mean[:19]] * 3, truth[:19]).factor[0] == 0.0
+    assert stretch_of(*[mean] * 3, truth).factor[0] > 1e11
 
 
 def test_a_mean_outside_of_its_interval_counts_as_at_its_end():
     """As that of a small peak far away may make it; the interval only grows with the factor."""
     mean, low, high = (np.full((25, 1), value) for value in (3.0, -1.0, 1.0))
     truth = np.linspace(-3.0, 1.0, 25)[:, None]
-    factor = stretch_of(mean, low, high, truth)
+    factor = stretch_of(mean, low, high, truth).factor
     np.testing.assert_allclose(factor, (1.0 - truth[0]) / 2.0)
     ends = stretched(mean, low, high, factor)
     assert (ends[0][0, 0], ends[1][0, 0]) == (-3.0, 1.0)
@@ -72,7 +74,7 @@ def test_a_mean_outside_of_its_interval_counts_as_at_its_end():
 def test_rank_is_that_of_the_theorem(n, rank):
     truth = 0.1 + np.random.default_rng(5).permutation(n)[:, None]
     mean = np.zeros((n, 1))
-    assert stretch_of(mean, mean - 1, mean + 1, truth)[0] == pytest.approx(0.1 + rank - 1)
+    assert stretch_of(mean, mean - 1, mean + 1, truth).factor[0] == pytest.approx(0.1 + rank - 1)
 
 
 def test_ends_move_about_the_mean():

@@ -9,6 +9,7 @@ from scipy import stats
 
 from ecguard.escalation import FAILURE_S, FAILURES_S
 from ecguard.guardrail.policy import ACTIONS, Policy
+from ecguard.posterior.stretch import Stretch
 from ecguard.posterior.unknowns import names, ranges
 from ecguard.protocol_design import LEVELS, level_of
 from ecguard.report import escalation as es
@@ -110,13 +111,13 @@ def stretched_by_hand(result, refit):
     """Intervals about the means, in normal quantiles of the prior, where the refit has a film."""
     low, high = refit.low.copy(), refit.high.copy()
     for row in range(len(refit)):
-        if np.isnan(refit.mean[row, 9]):
+        if not refit.mean[row, 9] >= 0.1:
             continue
         for k, (least, most) in enumerate(np.transpose(ranges(1))):
             for ends in (low, high):
                 places = np.array([refit.mean[row, k], ends[row, k]]) - least
                 mean, end = stats.norm.ppf(np.clip(places / (most - least), 1e-9, 1 - 1e-9))
-                moved = stats.norm.cdf(mean + result.stretch[k] * (end - mean))
+                moved = stats.norm.cdf(mean + result.stretch.factor[k] * (end - mean))
                 ends[row, k] = least + (most - least) * moved
     return replace(refit, low=low, high=high)
 
@@ -185,23 +186,21 @@ def test_recovery_table_has_errors_and_coverages(result, overconfident):
     assert rows[4][2:5] == ["3.00", "-3.00", "85%"]
     assert rows[4][5].startswith("0% (")
     assert rows[6][3:5] == rows[7][3:5] == ["+0.00", "96%"]
-    rows = rows_of(es.recovery_table(replace(overconfident, stretch=np.full(9, 2.0))))
+    rows = rows_of(es.recovery_table(replace(overconfident, stretch=Stretch(np.full(9, 2.0), 30))))
     assert (rows[6][4], rows[7][4]) == ("68%", "96%")
     assert "100 test electrodes in each row" in es.recovery_table(result).data
 
 
 def test_stretch_table_names_each_unknown(result):
-    (row,) = rows_of(es.stretch_table(replace(result, stretch=np.arange(1.0, 10.0))))
+    many = replace(result, stretch=Stretch(np.arange(1.0, 10.0), 19))
+    (row,) = rows_of(es.stretch_table(many))
     assert row == [f"{factor}.00" for factor in range(1, 10)]
-    text = es.stretch_table(result).data
+    text = es.stretch_table(many).data
     assert all(name in text for name in names(1))
-    with_film = np.isfinite(result.refit["faulty"].mean[:, 9]).sum()
-    assert 0 < with_film < len(result.refit["faulty"])
-    assert f"From the {with_film} of {len(result.refit['faulty'])} fouled design" in text
+    assert "From 19 calibration electrodes, fouled to 0.16 to 0.78, whose" in text
     assert "Fewer" not in text
-    few = {"faulty": result.refit["faulty"].take(np.arange(10))}
-    text = es.stretch_table(replace(result, refit=result.refit | few)).data
-    assert "Fewer than 19 do not support 95 %" in text
+    few = es.stretch_table(replace(result, stretch=Stretch(np.ones(9), 18))).data
+    assert "Fewer than 19 do not support 95 %" in few
 
 
 def test_median_error_is_absolute(result):
@@ -487,7 +486,7 @@ def test_overconfident_refits_fail_coverage_alone(chapter, overconfident):
 
 
 def test_overconfident_refits_that_are_stretched_hold(chapter, overconfident):
-    mended = replace(overconfident, stretch=np.full(9, 2.0))
+    mended = replace(overconfident, stretch=Stretch(np.full(9, 2.0), 30))
     assert failed(chapter, mended) == set()
     found = claims_of(chapter, mended)
     assert found["coverage"].value == pytest.approx(COVERED, abs=0.01)
@@ -495,15 +494,18 @@ def test_overconfident_refits_that_are_stretched_hold(chapter, overconfident):
 
 
 def test_refits_that_are_stretched_too_far_fail(chapter, result):
-    wide = replace(result, stretch=np.full(9, 2.0))
+    wide = replace(result, stretch=Stretch(np.full(9, 2.0), 30))
     assert failed(chapter, wide) == {"coverage", "worst-coverage", "most-coverage"}
 
 
-def test_clean_electrodes_with_a_film_in_the_model_are_stretched_too(chapter):
-    both = escalation_of(overconfident=True, separates=False)
-    found = claims_of(chapter, replace(both, stretch=np.full(9, 2.0)))["clean-coverage"]
-    assert found.value == pytest.approx(COVERED, abs=0.01)
-    assert found.note == f"It prefers one in {CYCLE} of them."
+def test_clean_electrodes_with_much_of_a_film_are_stretched_too(chapter, result):
+    film = result.refit["fouled"]  # as if it were found on clean electrodes
+    other = replace(result, refit=result.refit | {"test": film})
+    found = claims_of(chapter, replace(other, stretch=Stretch(np.full(9, 0.5), 30)))
+    assert found["clean-coverage"].value == pytest.approx(SHORT_COVERED, abs=0.02)
+    assert found["clean-coverage"].note == f"Stretched in {CYCLE} of them."
+    plain = claims_of(chapter, result)["clean-coverage"]
+    assert (plain.value, plain.note) == (pytest.approx(COVERED), "Stretched in 0 of them.")
 
 
 def test_overconfident_refits_of_clean_electrodes_fail_too(chapter):
@@ -567,7 +569,8 @@ def test_median_ratio_is_that_of_the_same_electrodes():
 
 def test_payload_has_the_stretch_of_each_unknown(result):
     factors = np.linspace(0.5, 2.5, 9)
-    assert es.payload(replace(result, stretch=factors))["stretch"].tolist() == factors.tolist()
+    found = es.payload(replace(result, stretch=Stretch(factors, 30)))["stretch"]
+    assert (found["factor"].tolist(), found["n"]) == (factors.tolist(), 30)
 
 
 def test_payload_fits_the_schema(chapter, result):

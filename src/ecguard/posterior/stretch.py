@@ -8,6 +8,7 @@ Rinaldo, Tibshirani and Wasserman 2018, Journal of the American Statistical Asso
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,20 @@ FEWEST = 19
 _LEAST = 1e-12  # width of half an interval
 
 
-def stretch_of(mean: Floats, low: Floats, high: Floats, truth: Floats) -> NDArray[np.float64]:
-    """Factors [d] by which intervals are stretched about their means to hold `LEVEL` of truths.
+class Stretch(NamedTuple):
+    """How intervals are stretched about their means.
+
+    Args:
+        factor: of each unknown [d].
+        n: electrodes that it was taken from.
+    """
+
+    factor: NDArray[np.float64]
+    n: int
+
+
+def stretch_of(mean: Floats, low: Floats, high: Floats, truth: Floats) -> Stretch:
+    """Factors by which intervals are stretched about their means to hold `LEVEL` of truths.
 
     Of fewer than `FEWEST` electrodes the largest of their ratios is taken, which promises less.
 
@@ -50,7 +63,7 @@ def stretch_of(mean: Floats, low: Floats, high: Floats, truth: Floats) -> NDArra
     above, below = (np.maximum(width, _LEAST) for width in (upper - middle, middle - lower))
     ratio = np.maximum((true - middle) / above, (middle - true) / below)
     rank = min(math.ceil(LEVEL * (len(ratio) + 1)), len(ratio))
-    return np.asarray(np.sort(ratio, axis=0)[rank - 1])
+    return Stretch(np.sort(ratio, axis=0)[rank - 1], len(ratio))
 
 
 def stretched(

@@ -12,10 +12,12 @@ from ecguard.escalation import (
     ASSUMED,
     FAILURE_S,
     FAILURES_S,
+    HEAVY,
     LN_K0,
+    STRETCHED_AT,
     Escalation,
+    finds_much,
     run_escalation,
-    with_film,
 )
 from ecguard.guardrail import flag_rate
 from ecguard.guardrail.policy import ACTIONS, Outcome
@@ -91,10 +93,13 @@ def recovery_table(result: Escalation) -> Markdown:
 
 def stretch_table(result: Escalation) -> Markdown:
     """By how much the intervals of a refit are stretched, from how many design electrodes."""
-    used = with_film(result.refit["faulty"])
-    row = [f"{factor:.2f}" for factor in result.stretch]
-    words = f"From the {used.sum()} of {len(used)} fouled design electrodes with a film preferred."
-    if used.sum() < FEWEST:
+    row = [f"{factor:.2f}" for factor in result.stretch.factor]
+    ends = [f"{Biofouling.full * level:.2g}" for level in (STRETCHED_AT[0], STRETCHED_AT[-1])]
+    words = (
+        f"From {result.stretch.n} calibration electrodes, fouled to {' to '.join(ends)}, whose "
+        f"refit finds a coverage of {HEAVY:g} or more, as do those that are stretched."
+    )
+    if result.stretch.n < FEWEST:
         words += f" Fewer than {FEWEST} do not support 95 %: their largest ratio is taken."
     return Markdown(f"{table(list(names(1)), [row])}\n{words}")
 
@@ -330,7 +335,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             _mean_interval(clean),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
-            f"It prefers one in {with_film(result.refit['test']).sum()} of them.",
+            f"Stretched in {finds_much(result.refit['test']).sum()} of them.",
         ),
         claim(
             "evidence",
@@ -374,7 +379,7 @@ def payload(result: Escalation) -> dict[str, Any]:
             }
             for job in ("test", "fouled", "tested")
         },
-        "stretch": result.stretch.round(5),
+        "stretch": {"factor": result.stretch.factor.round(5), "n": result.stretch.n},
         "log_bayes_factor": {
             job: result.log_bayes_factor(job).round(3) for job in ("test", "fouled", "tested")
         },
