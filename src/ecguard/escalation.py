@@ -23,13 +23,7 @@ from ecguard.posterior.stretch import Stretch, stretch_of, stretched
 from ecguard.posterior.unknowns import names, ranges
 from ecguard.protocol import DEFAULT, Protocol
 from ecguard.protocol.trial import Trial
-from ecguard.protocol_design import (
-    LEVELS,
-    Job,
-    ProtocolDesign,
-    ProtocolDesignSettings,
-    jobs_of,
-)
+from ecguard.protocol_design import Job, ProtocolDesign, ProtocolDesignSettings, jobs_of
 from ecguard.stress import Biofouling
 
 Floats = NDArray[np.float64]
@@ -44,8 +38,6 @@ REFITTED = ("design", "faulty", "test", "fouled", "tested")
 """Jobs of the study of protocols whose electrodes are refitted."""
 HEAVY = 0.1
 """Coverage that a refit finds from which on its intervals are stretched."""
-STRETCHED_AT = tuple(level for level in LEVELS if level * Biofouling.full > 1.5 * HEAVY)
-"""Severities, in turn, of the electrodes that tell by how much."""
 _MISTAKEN = 50  # test electrodes for each other coefficient
 LN_K0 = names(1).index("ln k0")
 _EDGE = 1e-9  # of the prior's width
@@ -205,10 +197,13 @@ def run_escalation(design: ProtocolDesign) -> Escalation:
 
 
 def _stretching(settings: ProtocolDesignSettings) -> Job:
-    """Fouled calibration electrodes whose refits tell by how much intervals are stretched."""
+    """Calibration electrodes whose refits tell by how much intervals are stretched.
+
+    At severity 1, where the approximation is worst: lighter films get more room than they need.
+    """
     sizes = settings.sets
     rows = np.arange(min(sizes.n_calibration, 2 * sizes.n_design))
-    return Job("stretching", "calibration", rows, np.resize(STRETCHED_AT, len(rows)))
+    return Job("stretching", "calibration", rows, 1.0)
 
 
 def _stretch(trial: Trial, unknowns: NDArray[np.floating]) -> Stretch:

@@ -197,7 +197,7 @@ def test_stretch_table_names_each_unknown(result):
     assert row == [f"{factor}.00" for factor in range(1, 10)]
     text = es.stretch_table(many).data
     assert all(name in text for name in names(1))
-    assert "From 19 calibration electrodes, fouled to 0.16 to 0.78, whose" in text
+    assert "From 19 calibration electrodes, fouled to 0.78, whose" in text
     assert "Fewer" not in text
     few = es.stretch_table(replace(result, stretch=Stretch(np.ones(9), 18))).data
     assert "Fewer than 19 do not support 95 %" in few

@@ -14,7 +14,6 @@ from ecguard.escalation import (
     FAILURES_S,
     HEAVY,
     LN_K0,
-    STRETCHED_AT,
     Escalation,
     finds_much,
     run_escalation,
@@ -94,9 +93,8 @@ def recovery_table(result: Escalation) -> Markdown:
 def stretch_table(result: Escalation) -> Markdown:
     """By how much the intervals of a refit are stretched, from how many design electrodes."""
     row = [f"{factor:.2f}" for factor in result.stretch.factor]
-    ends = [f"{Biofouling.full * level:.2g}" for level in (STRETCHED_AT[0], STRETCHED_AT[-1])]
     words = (
-        f"From {result.stretch.n} calibration electrodes, fouled to {' to '.join(ends)}, whose "
+        f"From {result.stretch.n} calibration electrodes, fouled to {Biofouling.full:g}, whose "
         f"refit finds a coverage of {HEAVY:g} or more, as do those that are stretched."
     )
     if result.stretch.n < FEWEST:
