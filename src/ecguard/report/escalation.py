@@ -91,7 +91,7 @@ def recovery_table(result: Escalation) -> Markdown:
 
 
 def stretch_table(result: Escalation) -> Markdown:
-    """By how much the intervals of a refit are stretched, from how many design electrodes."""
+    """By how much the intervals of a refit are stretched, and what tells."""
     row = [f"{factor:.2f}" for factor in result.stretch.factor]
     words = (
         f"From {result.stretch.n} calibration electrodes, fouled to {Biofouling.full:g}, whose "
