@@ -485,7 +485,7 @@ TINY = ProtocolDesignSettings(
     n_tuned=BLOCK,
     n_cell=1,
 )
-N_FILES = 2 + 1 + 2 + 1 + 3  # rated, a refit rated, tried, without resistance, escalation
+N_FILES = 2 + 1 + 2 + 1 + 4  # rated, a refit rated, tried, without resistance, escalation
 
 
 @pytest.fixture(scope="module")
@@ -533,6 +533,8 @@ def assert_equal(
         assert one.threshold == other.threshold
         assert one.conflict == other.conflict
     assert first[1].policies == second[1].policies
+    assert first[1].stretch.n == second[1].stretch.n > 0
+    np.testing.assert_array_equal(first[1].stretch.factor, second[1].stretch.factor)
     others = all_trials(*second)
     for name, own in all_trials(*first).items():
         assert_same(own, others[name])
