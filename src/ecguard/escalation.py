@@ -68,7 +68,7 @@ class Escalation:
 
     def truth(self, trial: Trial) -> NDArray[np.float64]:
         """Unknowns of the clean electrodes below the film [n, 9]."""
-        return self.design.bench.whole.group.unknowns[trial.case].astype(np.float64)
+        return _truth(self.design, trial)
 
     def error(self, trial: Trial) -> NDArray[np.float64]:
         """Posterior mean less truth of ln k0, test set [n]."""
@@ -188,7 +188,7 @@ def run_escalation(design: ProtocolDesign) -> Escalation:
         bar.set_postfix_str("stretching")
         job = _stretching(design.settings)
         known = bench.trials(protocol, [job], fouled=True)[job.name]
-        stretch = _stretch(known, bench.whole.group.unknowns)
+        stretch = _stretch(known, _truth(design, known))
         bar.update()
     result = Escalation(design, protocol, evidence, refit, mistaken, stretch, {})
     traces, weight = result.traces("design"), result.weight("design")
@@ -199,20 +199,24 @@ def run_escalation(design: ProtocolDesign) -> Escalation:
 def _stretching(settings: ProtocolDesignSettings) -> Job:
     """Calibration electrodes whose refits tell by how much intervals are stretched.
 
-    At severity 1, where the approximation is worst: lighter films get more room than they need.
+    At the severity that is reported; as many as the design set has electrodes twice, at most.
     """
     sizes = settings.sets
     rows = np.arange(min(sizes.n_calibration, 2 * sizes.n_design))
     return Job("stretching", "calibration", rows, 1.0)
 
 
-def _stretch(trial: Trial, unknowns: NDArray[np.floating]) -> Stretch:
+def _truth(design: ProtocolDesign, trial: Trial) -> Floats:
+    """Unknowns of the clean electrodes below the film [n, 9]."""
+    return design.bench.whole.group.unknowns[trial.case].astype(np.float64)
+
+
+def _stretch(trial: Trial, truth: Floats) -> Stretch:
     """From the electrodes whose refit `finds_much`; 1 where there are none."""
     rows = np.flatnonzero(finds_much(trial))
     if not len(rows):
         return Stretch(np.ones(_COUPLE_AND_CELL.stop), 0)
-    own = trial.take(rows)
-    return stretch_of(*_intervals(own), _scores(unknowns[own.case].astype(np.float64)))
+    return stretch_of(*_intervals(trial.take(rows)), _scores(truth[rows]))
 
 
 def finds_much(trial: Trial) -> NDArray[np.bool_]:

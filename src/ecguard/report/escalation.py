@@ -1,5 +1,6 @@
 """Tables, figures and claims of the chapter on escalation."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -266,11 +267,10 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         np.abs(result.error(posteriors(result, "fouled")[name])) for name in (VOLTAMMOGRAM, REFIT)
     )
     ratio = _median_ratio(after, before)
-    covered = result.coverage(posteriors(result, "fouled")[STRETCHED])
+    covered = result.coverage(result.stretched(result.refit["fouled"]))
     unstretched = result.coverage(result.refit["fouled"]).mean(axis=0)
     film = _film_coverage(result)
     each = covered.mean(axis=0)
-    least, most = int(each.argmin()), int(each.argmax())
     evidence, risk = result.auroc(), result.risk_difference()
     outcomes = result.outcomes()
     weight = result.weight("test")
@@ -280,7 +280,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         scale * outcomes["policy"].cost_s(FAILURE_S),
         scale * outcomes["always escalate"].cost_s(FAILURE_S),
     )
-    clean = result.coverage(posteriors(result, "test")[STRETCHED]).mean(axis=1)
+    clean = result.coverage(result.stretched(result.refit["test"])).mean(axis=1)
 
     def claim(
         key: str, text: str, found: Interval, bound: dict[str, Any], figure: str, note: str = ""
@@ -289,6 +289,17 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             key, text, found.value, bound=bound, interval=(found.low, found.high), n=found.n,
             note=note, figure=figure,
         )  # fmt: skip
+
+    def alone(key: str, pick: Callable[[NDArray[Any]], Any], words: str) -> Claim:
+        own, before = int(pick(each)), int(pick(unstretched))
+        return claim(
+            key,
+            f"The same for {names(1)[own]} alone, the unknown that is covered {words}.",
+            flag_rate(covered[:, own]),
+            {"op": "within", "value": list(COVERED)},
+            COVERAGE_FIGURE,
+            f"Before stretching {unstretched[before]:.2f} ({names(1)[before]}).",
+        )
 
     return (
         claim(
@@ -306,26 +317,12 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             _mean_interval(covered.mean(axis=1)),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
-            f"By unknown from {each.min():.2f} ({names(1)[least]}) to "
+            f"By unknown from {each.min():.2f} ({names(1)[each.argmin()]}) to "
             f"{each.max():.2f}; of the film's coverage and resistance, which are not stretched, "
             f"{film[0].mean():.2f} and {film[1].mean():.2f}.",
         ),
-        claim(
-            "worst-coverage",
-            f"The same for {names(1)[least]} alone, the unknown that is covered least.",
-            flag_rate(covered[:, least]),
-            {"op": "within", "value": list(COVERED)},
-            COVERAGE_FIGURE,
-            f"Before stretching {unstretched.min():.2f} ({names(1)[int(unstretched.argmin())]}).",
-        ),
-        claim(
-            "most-coverage",
-            f"The same for {names(1)[most]} alone, the unknown that is covered most.",
-            flag_rate(covered[:, most]),
-            {"op": "within", "value": list(COVERED)},
-            COVERAGE_FIGURE,
-            f"Before stretching {unstretched.max():.2f} ({names(1)[int(unstretched.argmax())]}).",
-        ),
+        alone("worst-coverage", np.argmin, "least"),
+        alone("most-coverage", np.argmax, "most"),
         claim(
             "clean-coverage",
             "Share of true values in the refit's stretched 95 % intervals, clean electrodes, all "
