@@ -110,8 +110,9 @@ def current_of(
     grid = step.grid
     times = grid.times(step.duration_s)
     found = march(
-        step.potential.T, None, times, couples, cell, fouling, jumps=grid.jumps, outputs=outputs
-    )
+        step.potential.T, None, times, couples, cell, fouling,
+        jumps=grid.jumps, outputs=outputs, backward=False,
+    )  # fmt: skip
     current = found["current_density_mA_cm2"][:, jnp.asarray(grid.recorded)]
     return current, None if fouling is None else found["coverage"][:, -1]
 

@@ -49,7 +49,7 @@ class _Electrode(NamedTuple):
     per_duration: Array  # 1/s
     root_duration: Array
     fouling: Fouling | None
-    one: Array  # 1, which the compiler does not know
+    one: Array | None  # 1, which the compiler does not know; None where nothing is `_gathered`
     first_share: Array | None  # of a tail in the first flux, where no potential jumps
 
 
@@ -133,7 +133,7 @@ class _Terms(NamedTuple):
     carried: Array
 
 
-@partial(jax.jit, static_argnames=("jumps", "outputs"))
+@partial(jax.jit, static_argnames=("jumps", "outputs", "backward"))
 def march(
     applied: Array,
     cleaning: Array | None,
@@ -144,6 +144,7 @@ def march(
     *,
     jumps: bool,
     outputs: tuple[Output, ...],
+    backward: bool = True,
 ) -> dict[str, Array]:
     """Simulate a batch of traces.
 
@@ -153,6 +154,8 @@ def march(
         grid, couples, cell, fouling: leaves [B] or [B, m].
         jumps: whether any potential jumps.
         outputs: what to record beside the current.
+        backward: whether derivatives may be taken in reverse mode, a tenth faster then; those in
+            forward mode take a tenth longer. The numbers are the same.
 
     Returns:
         Current and outputs, leaves [B, L] or [B, L, m].
@@ -168,7 +171,7 @@ def march(
         per_duration=1.0 / grid.duration_s,
         root_duration=jnp.sqrt(grid.duration_s),
         fouling=fouling,
-        one=jnp.minimum(1.0 + lax.stop_gradient(cell.temperature_K), 1.0),
+        one=jnp.minimum(1.0 + lax.stop_gradient(cell.temperature_K), 1.0) if backward else None,
         first_share=None,
     )
     if not jumps:
@@ -356,17 +359,21 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
     )
 
 
-@jax.custom_jvp
-def _gathered(value: Array, _one: Array) -> Array:
+def _gathered(value: Any, one: Array | None) -> Any:
     """The value; what the backward pass gathers for it, the compiler sums once.
 
     Many kernels read that sum, and each would compute it for itself if it were not a quotient.
     """
+    return value if one is None else _over_one(value, one)
+
+
+@jax.custom_jvp
+def _over_one(value: Array, _one: Array) -> Array:
     return value
 
 
-@_gathered.defjvp
-def _gathered_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+@_over_one.defjvp
+def _over_one_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
     (value, one), (tangent, _) = primals, tangents
     return value, tangent / one
 
