@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/simulator_peers.py
 
-Peers that are not installed are named with the reason; `pip install ecguard[peers]` brings them.
+Peers that are not installed are named with the reason. `pip install ecguard[peers]` brings them,
+but for electrokitty, which has no wheel: `pip install electrokitty` needs a compiler.
 """
 
 import argparse

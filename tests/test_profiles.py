@@ -1,10 +1,11 @@
 """Concentration profiles against closed forms of diffusion, and bad input."""
 
+import jax
 import numpy as np
 import pytest
 from scipy.special import erf
 
-from ecguard import Cell, Couples, InputError, simulate
+from ecguard import Cell, Couples, InputError, simulate, simulate_batch
 from ecguard.simulator import Trace, concentration_profiles
 from ecguard.waveforms import chronoamperometry, cyclic
 
@@ -63,3 +64,15 @@ def test_a_trace_without_flux_is_refused() -> None:
     trace = simulate(cyclic(0.4, -0.4, 0.1, 51), COUPLE, IDEAL, None, [])
     with pytest.raises(InputError, match="mean_flux"):
         concentration_profiles(trace, COUPLE, 1.0, 0.0)
+
+
+def test_a_batch_is_refused_and_a_trace_of_it_is_not() -> None:
+    arguments = (cyclic(0.4, -0.4, 0.1, 51), COUPLE, IDEAL, None)
+    batch = jax.tree.map(lambda leaf: np.stack([leaf] * 2), arguments)
+    trace = simulate_batch(*batch, ["mean_flux"])
+    with pytest.raises(InputError, match=r"Trace\.t_s = 'shape \(2, 51\)'.*leaf\[0\]"):
+        concentration_profiles(trace, batch[1], 1.0, 0.0)
+    one = jax.tree.map(lambda leaf: leaf[0], trace)
+    with pytest.raises(InputError, match=r"Couples\.D_ox = 'shape \(2, 1\)'"):
+        concentration_profiles(one, batch[1], 1.0, 0.0)
+    assert concentration_profiles(one, COUPLE, 1.0, 0.0)[0].shape == (1, 1, 1)

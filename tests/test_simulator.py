@@ -1,5 +1,7 @@
 """The simulator against closed forms, scaling laws and bad input."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -337,6 +339,28 @@ def test_a_waveform_that_is_known_stays_known_while_the_rest_is_traced(
     assert seen == [False, False, True, True]
 
 
+def test_a_march_without_its_backward_pass_has_the_same_forward_derivatives() -> None:
+    steps = double_step(0.4, -0.4, 0.2, 0.1, 0.5, 0.5, 20)
+    case = stack(2, steps, couple(), Cell(), Fouling(initial_theta=0.5, patch_share=0.3))
+    with jax.enable_x64(True):
+        (applied, cleaning, grid, *electrode), settings = batch._prepare(tuple(case), OUTPUTS)  # type: ignore[arg-type]
+
+        def derivative(backward: bool) -> tuple[dict[str, jax.Array], ...]:
+            def run(applied: jax.Array, *electrode: Any) -> dict[str, jax.Array]:
+                return march(applied, cleaning, grid, *electrode, **settings, backward=backward)
+
+            point = jax.tree.map(jnp.asarray, (applied, *electrode))
+            tangent = jax.tree.map(lambda leaf: 0.1 * leaf + 0.01 * (leaf == 0), point)
+            return tuple(jax.jvp(run, point, tangent))
+
+        with_it, without = derivative(True), derivative(False)
+    for kind, one, other in zip(("value", "derivative"), with_it, without, strict=True):
+        for name in one:
+            scale = float(np.abs(one[name]).max())
+            assert scale > 0, name
+            assert float(np.abs(other[name] - one[name]).max()) < 1e-10 * scale, (kind, name)
+
+
 def test_gradients_agree_with_finite_differences() -> None:
     with jax.enable_x64(True):
         waveform = jax.tree.map(jnp.asarray, cyclic(0.3, -0.3, 0.2, 201))
@@ -434,3 +458,13 @@ def test_couples_of_different_lengths_are_refused() -> None:
     couples = Couples(*[np.ones(2) * 1e-3] * 6, np.full(1, 0.5))
     with pytest.raises(InputError, match="alpha"):
         simulate(cyclic(0.4, -0.4, 0.1, 51), couples, Cell())
+
+
+def test_scalar_couples_are_refused_with_the_remedy() -> None:
+    sweep = cyclic(0.4, -0.4, 0.1, 51)
+    scalars = Couples(**{name: float(value[0]) for name, value in vars(couple()).items()})
+    with pytest.raises(InputError, match=r"D_ox = 'shape \(\)'.*\[m\].*np\.array\(\[1e-5\]\)"):
+        simulate(sweep, scalars, Cell())
+    waveform, couples, cell = stack(3, sweep, scalars, Cell())
+    with pytest.raises(InputError, match=r"D_ox = 'shape \(3,\)'.*\[batch, m\].*np\.full"):
+        simulate_batch(waveform, couples, cell)  # type: ignore[arg-type]

@@ -12,3 +12,8 @@ def test_coverage_solves_its_equation() -> None:
     assert (after - before) / (2 * h) == pytest.approx(gain * (1 - now) - loss * now, abs=1e-9)
     assert reference.coverage(0.0, 0.7, gain, loss) == pytest.approx(0.7)
     assert reference.coverage(5.0, 0.7, 0.0, loss) == pytest.approx(0.7 * np.exp(-0.25))
+    assert reference.coverage(1e6, 0.7, gain, loss) == pytest.approx(gain / (gain + loss))
+
+
+def test_nothing_comes_and_nothing_goes() -> None:
+    assert reference.coverage(5.0, 0.7, gain=0.0, loss=0.0) == 0.7

@@ -5,13 +5,9 @@ import pytest
 from ecguard import reference
 from ecguard.errors import InputError
 
-# Nicholson 1965, table I: psi and mV
-PRINTED = {20: 61, 7: 63, 6: 64, 5: 65, 4: 66, 3: 68, 2: 72, 1: 84, 0.75: 92, 0.5: 105}
-PRINTED |= {0.35: 121, 0.25: 141, 0.1: 212}
 
-
-@pytest.mark.parametrize(("psi", "printed"), PRINTED.items())
-def test_separation_lies_close_below_the_printed_table(psi: float, printed: int) -> None:
+@pytest.mark.parametrize(("psi", "printed"), reference.PRINTED_SEPARATION_MV.items())
+def test_separation_lies_close_below_the_printed_table(psi: float, printed: float) -> None:
     separation = 1e3 * reference.peak_separation(psi)
     assert 0.3 < printed - separation < 1.7
 
@@ -33,3 +29,11 @@ def test_separation_scales_with_temperature() -> None:
 def test_sweep_that_turns_before_the_peak_is_refused() -> None:
     with pytest.raises(InputError, match="switched_past_V"):
         reference.peak_separation(0.01, switched_past_V=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("psi", -1.0), ("switched_past_V", -0.1), ("temperature_K", -5.0)]
+)
+def test_bad_values_are_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"^{name} = {value}"):
+        reference.peak_separation(**{"psi": 1.0, name: value})

@@ -33,3 +33,16 @@ def test_rising_staircase_is_refused() -> None:
         reference.reversible_square_wave(-0.3, 0.2, **WAVE)
     with pytest.raises(InputError, match="step_V"):
         reference.reversible_square_wave(0.3, -0.2, **WAVE, step_V=0.0)
+
+
+@pytest.mark.parametrize("name", ["frequency_Hz", "D_ox", "D_red", "temperature_K"])
+@pytest.mark.parametrize("value", [-1.0, float("nan")])
+def test_bad_values_are_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"^{name} = {value}"):
+        reference.reversible_square_wave(0.3, -0.2, **{**WAVE, name: value})
+
+
+@pytest.mark.parametrize("name", ["step_V", "temperature_K"])
+def test_a_peak_of_no_step_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"^{name} = 0"):
+        reference.reversible_square_wave_peak(**{name: 0.0})

@@ -5,6 +5,7 @@ import pytest
 from scipy.integrate import quad
 
 from ecguard import reference
+from ecguard.errors import InputError
 
 C, D = 2.0, 1e-5
 
@@ -59,3 +60,33 @@ def test_kinetic_step_solves_its_integral_equation() -> None:
     half = quad(lambda u: 2 * flux(time - u**2), 0, np.sqrt(time))[0] / np.sqrt(np.pi)
     expected = k_f * C - (k_f / np.sqrt(D) + k_b / np.sqrt(4e-5)) * half
     assert flux(time) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("t_s", [0.0, -1.0, np.nan, np.array([1.0, 0.0])])
+def test_limiting_current_at_the_step_is_refused(t_s: float) -> None:
+    with pytest.raises(InputError, match=r"^t_s = "):
+        reference.limiting_current(t_s, C, D)
+
+
+@pytest.mark.parametrize("k0", [1e-9, 1e-5, 1e-3, 10.0])
+def test_kinetic_charge_is_the_integral_of_the_current(k0: float) -> None:
+    step = {"C_ox": C, "D_ox": D, "D_red": 4e-5, "E0": 0.0, "k0": k0, "alpha": 0.4}
+    found = reference.kinetic_step_charge(np.array([0.0, 0.7]), -0.05, **step)
+
+    def current(root: float) -> float:
+        return 2 * root * float(reference.kinetic_step_current(root**2, -0.05, **step))
+
+    expected = quad(current, 0, np.sqrt(0.7), epsrel=1e-12, limit=200)[0]
+    assert found == pytest.approx([0.0, expected], rel=1e-10)
+
+
+def test_kinetic_charge_keeps_its_digits_early_and_is_smooth_where_the_series_ends() -> None:
+    step = {"C_ox": C, "D_ox": D, "D_red": D, "E0": 0.0, "k0": 1e-3, "alpha": 0.5}
+    H = 2e-3 / np.sqrt(D)
+    early = reference.kinetic_step_charge((1e-9 / H) ** 2, 0.0, **step)
+    rate = reference.kinetic_step_current(0.0, 0.0, **step)
+    assert early == pytest.approx(rate * (1e-9 / H) ** 2, rel=1e-8)
+    sides = reference.kinetic_step_charge(
+        (0.1 * np.array([1 - 1e-9, 1 + 1e-9]) / H) ** 2, 0.0, **step
+    )
+    assert sides[1] / sides[0] == pytest.approx(1 + 4e-9, abs=1e-9)

@@ -7,13 +7,18 @@ negative.
 from ecguard.reference.coverage import coverage
 from ecguard.reference.double_layer import charging_ramp_current, charging_step_current
 from ecguard.reference.impedance import nernst_potential, randles_impedance
-from ecguard.reference.peak_separation import peak_separation
+from ecguard.reference.peak_separation import PRINTED_SEPARATION_MV, peak_separation
 from ecguard.reference.square_wave import (
     SquareWave,
     reversible_square_wave,
     reversible_square_wave_peak,
 )
-from ecguard.reference.step import kinetic_step_current, limiting_charge, limiting_current
+from ecguard.reference.step import (
+    kinetic_step_charge,
+    kinetic_step_current,
+    limiting_charge,
+    limiting_current,
+)
 from ecguard.reference.sweep import (
     IRREVERSIBLE_PEAK_CURRENT,
     IRREVERSIBLE_PEAK_SHIFT,
@@ -39,6 +44,7 @@ __all__ = [
     "IRREVERSIBLE_PEAK_WIDTH",
     "PEAK_CURRENT",
     "PEAK_SHIFT",
+    "PRINTED_SEPARATION_MV",
     "SquareWave",
     "Voltammogram",
     "charging_ramp_current",
@@ -47,6 +53,7 @@ __all__ = [
     "irreversible_peak_current",
     "irreversible_peak_potential",
     "irreversible_peak_width",
+    "kinetic_step_charge",
     "kinetic_step_current",
     "limiting_charge",
     "limiting_current",

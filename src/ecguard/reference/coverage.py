@@ -1,6 +1,7 @@
 """Adsorption that fills and leaves sites at constant rates."""
 
 import numpy as np
+from scipy.special import exprel
 
 from ecguard.reference.thermal import Values
 
@@ -10,9 +11,8 @@ def coverage(t_s: Values, theta_0: Values, gain: Values, loss: Values) -> Values
 
     Args:
         t_s: time, s.
-        theta_0: coverage at t = 0.
-        gain, loss: rates, 1/s, of which one is > 0.
+        theta_0: coverage at t = 0, which stays where both rates are 0.
+        gain, loss: rates, >= 0, 1/s.
     """
-    total = gain + loss
-    final = gain / total
-    return final + (theta_0 - final) * np.exp(-total * t_s)
+    passed = (gain + loss) * t_s
+    return theta_0 * np.exp(-passed) + gain * t_s * exprel(-passed)

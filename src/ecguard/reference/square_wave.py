@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecguard.errors import InputError
+from ecguard.reference.positive import check_positive
 from ecguard.reference.thermal import FARADAY, thermal_voltage
 
 
@@ -47,12 +48,13 @@ def reversible_square_wave(
         E0: formal potential, V.
         amplitude_V: half of the peak-to-peak height of the square wave, V.
         step_V: > 0, by which the staircase falls once a period, V.
-        frequency_Hz: periods a second.
+        frequency_Hz: periods a second, > 0.
         temperature_K: K.
 
     Raises:
-        InputError: the staircase does not fall.
+        InputError: the staircase does not fall, or a value that must be > 0 is not.
     """
+    check_positive(D_ox=D_ox, D_red=D_red, frequency_Hz=frequency_Hz)
     if not (step_V > 0 and end_V < start_V):
         raise InputError(
             "step_V",
@@ -84,7 +86,11 @@ def reversible_square_wave_peak(
     Args:
         amplitude_V, step_V: as for the trace, V.
         temperature_K: K.
+
+    Raises:
+        InputError: the step or the temperature is not > 0.
     """
+    check_positive(step_V=step_V)
     start = step_V * float(np.ceil(25 * thermal_voltage(temperature_K) / step_V))
     wave = reversible_square_wave(
         start, -start, 1.0, 1.0, 1.0, 0.0, amplitude_V, step_V, 0.5, temperature_K

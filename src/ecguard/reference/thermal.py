@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import constants
 
+from ecguard.reference.positive import check_positive
+
 Values = float | NDArray[np.float64]
 
 FARADAY = float(constants.N_A * constants.e)
@@ -11,5 +13,6 @@ FARADAY = float(constants.N_A * constants.e)
 
 
 def thermal_voltage(temperature_K: Values = 298.15) -> Values:
-    """RT/F in V; temperature in K."""
+    """RT/F in V; temperature in K, refused by an InputError where it is not finite and > 0."""
+    check_positive(temperature_K=temperature_K)
     return float(constants.R) / FARADAY * temperature_K

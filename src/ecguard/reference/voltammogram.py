@@ -333,6 +333,8 @@ def _check_times(time: Array, corner: Array, potential: Array) -> None:
             "times and potentials of at least two corners",
             "give one potential for each time",
         )
+    if not np.all(np.isfinite(corner)):
+        raise InputError("corner_t_s", corner.tolist(), "finite", "give times in s")
     if not (np.all(np.diff(corner) >= 0) and corner[-1] > corner[0]):
         raise InputError(
             "corner_t_s", corner.tolist(), "not decreasing, and not all equal", "sort the corners"

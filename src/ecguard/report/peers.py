@@ -1,7 +1,8 @@
 """Other simulators of voltammetry beside ours: time and error on the same sweeps.
 
-Peers are the packages of the optional extra `peers`, and electrokitty; what is absent, fails or
-lacks the physics is skipped with the reason. pyecsim has no build for Python 3.10 or later.
+Peers are the packages of the optional extra `peers`, and electrokitty, which is not in it because
+it has no wheel and needs a compiler; what is absent, fails or lacks the physics is skipped with the
+reason. pyecsim has no build for Python 3.10 or later.
 """
 
 import os

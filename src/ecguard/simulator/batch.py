@@ -15,7 +15,13 @@ from ecguard.fouling import Fouling
 from ecguard.simulator.electrode import Cell, Couples, Waveform
 from ecguard.simulator.grid import jumps_anywhere, time_grid
 from ecguard.simulator.march import march
-from ecguard.simulator.ranges import check_electrode, check_outputs, check_shapes, check_waveform
+from ecguard.simulator.ranges import (
+    check_couples,
+    check_electrode,
+    check_outputs,
+    check_shapes,
+    check_waveform,
+)
 from ecguard.simulator.trace import USUAL, Output, Trace
 
 BLOCK = 512
@@ -46,9 +52,10 @@ def simulate(
         A trace with leaves [L]; float64 where JAX has it enabled, float32 else.
 
     Raises:
-        InputError: a value is not finite or out of range, time does not increase, or an output
-            has no such name.
+        InputError: a value is not finite or out of range, shapes disagree, time does not
+            increase, or an output has no such name.
     """
+    check_couples(couples, ("m",))
     each: Any = partial(jax.tree.map, _as_batch)
     arguments, settings = _prepare(
         (each(waveform), each(couples), each(cell), each(fouling)), outputs
@@ -67,7 +74,8 @@ def simulate_batch(
 
     Compiled once per shape, and once more for blocks; new values compile nothing. Differentiable
     in all leaves but the times, in forward and reverse mode. More than `BLOCK` traces are split
-    into blocks, which go to a thread per core, so that memory beyond the traces is bounded.
+    into blocks, which go to a thread per core, so that memory beyond the traces is bounded; traced
+    calls (`jax.jit`, `jax.grad`) are not split.
 
     Args:
         waveform: leaves [batch, L].

@@ -6,6 +6,7 @@ from scipy.special import erfc
 
 from ecguard.errors import InputError
 from ecguard.simulator.electrode import Couples
+from ecguard.simulator.ranges import check_couples
 from ecguard.simulator.trace import Trace
 
 
@@ -24,8 +25,17 @@ def concentration_profiles(
         Oxidised and reduced species, each [T, X, m] in mM.
 
     Raises:
-        InputError: the flux was not recorded, a time lies outside the trace, a depth is negative.
+        InputError: the trace is a batch, the couples are not one electrode's, the flux was not
+            recorded, a time lies outside the trace, a depth is negative.
     """
+    if np.ndim(trace.t_s) != 1:
+        raise InputError(
+            "Trace.t_s",
+            f"shape {np.shape(trace.t_s)}",
+            "leaves of one electrode, [L]",
+            "choose one trace of the batch: jax.tree.map(lambda leaf: leaf[0], trace)",
+        )
+    check_couples(couples, ("m",))
     if trace.mean_flux is None:
         raise InputError(
             "Trace.mean_flux", None, "a recorded flux", 'simulate with outputs=["mean_flux"]'

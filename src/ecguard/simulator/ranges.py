@@ -45,6 +45,19 @@ FOULING_RANGES = {
 }
 
 
+def check_couples(couples: Couples, axes: tuple[str, ...]) -> None:
+    """Refuse leaves that have not one axis for each of these, of which the last counts couples."""
+    for name, value in vars(couples).items():
+        if np.ndim(value) != len(axes):
+            one = "np.array([1e-5])" if len(axes) == 1 else "np.full((batch, 1), 1e-5)"
+            raise InputError(
+                f"Couples.{name}",
+                f"shape {np.shape(value)}",
+                f"leaves are [{', '.join(axes)}], with one value for each of m couples",
+                f"write {one} for a single couple",
+            )
+
+
 def check_shapes(waveform: Waveform, couples: Couples, cell: Cell, fouling: Fouling | None) -> None:
     """Refuse leaves whose shapes disagree: waveform [B, L], couples [B, m], all others [B]."""
     shape, times = np.shape(waveform.E_V), np.shape(waveform.t_s)
@@ -62,7 +75,8 @@ def check_shapes(waveform: Waveform, couples: Couples, cell: Cell, fouling: Foul
             f"the shape of Waveform.E_V, {shape}",
             "give one value for each sample",
         )
-    pairs = (*np.shape(couples.E0)[1:], 0)[0]
+    check_couples(couples, ("batch", "m"))
+    pairs = np.shape(couples.E0)[1]
     for holder, expected in ((couples, (shape[0], pairs)), (cell, shape[:1]), (fouling, shape[:1])):
         if holder is None:
             continue

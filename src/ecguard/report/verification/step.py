@@ -70,7 +70,7 @@ def limiting_step(scope: Scope) -> list[Row]:
 
 
 def kinetic_step(scope: Scope) -> list[Row]:
-    """Current after a step of couples of any rate constant, from the first sample."""
+    """Current and charge after a step of couples of any rate constant, from the first sample."""
     rng = np.random.default_rng(scope.seed + 1)
     drawn = drawn_electrodes(rng) | {
         "k0": family.log_uniform(rng, family.K0_RANGE_CM_S, BATCH),
@@ -79,28 +79,49 @@ def kinetic_step(scope: Scope) -> list[Row]:
     stepped_to = drawn["E0"] + rng.uniform(-0.3, 0.05, BATCH)
     duration = 1 / family.log_uniform(rng, family.SPEED_RANGE[1], BATCH)
     waveform = chronoamperometry(drawn["E0"] + WINDOW_V, stepped_to, duration, STEPS + 1)
-    ours = current(waveform, couple(BATCH, **drawn))[:, STEPPED + 1 :]
+    trace = run(waveform, couple(BATCH, **drawn))
     columns = {name: values[:, None] for name, values in drawn.items()}
-    exact = np.asarray(
-        reference.kinetic_step_current(_since(waveform), stepped_to[:, None], **columns)
-    )
-    errors = 100 * np.abs(ours / exact - 1)
-    return [
-        row(
-            key,
-            f"Current after a step, any rate constant, {where}",
+    rows = []
+    for key, quantity, source, unit, ours, law, bounds in (
+        (
+            "kinetic-step",
+            "Current",
             "exp(x²) erfc(x) of Gerischer and Vielstich",
-            ours=ours[:, first:],
-            reference=exact[:, first:],
-            errors=errors[:, first:],
-            unit="mA cm⁻²",
-            bound=bound,
-        )
-        for key, where, first, bound in (
-            ("kinetic-step", "at every sample", 0, 4.0),
-            ("kinetic-step-later", f"from sample {SETTLED} on", SETTLED - 1, 0.5),
-        )
-    ]
+            "mA cm⁻²",
+            trace.current_density_mA_cm2,
+            reference.kinetic_step_current,
+            (4.0, 0.5),
+        ),
+        (
+            "kinetic-charge",
+            "Charge",
+            "its integral, of Christie, Lauer and Osteryoung",
+            "mC cm⁻²",
+            _charge(trace.mean_flux[..., 0], waveform),
+            reference.kinetic_step_charge,
+            (2.0, 0.3),
+        ),
+    ):
+        after = ours[:, STEPPED + 1 :]
+        exact = np.asarray(law(_since(waveform), stepped_to[:, None], **columns))
+        errors = 100 * np.abs(after / exact - 1)
+        rows += [
+            row(
+                key + suffix,
+                f"{quantity} after a step, any rate constant, {where}",
+                source,
+                ours=after[:, first:],
+                reference=exact[:, first:],
+                errors=errors[:, first:],
+                unit=unit,
+                bound=bound,
+            )
+            for suffix, where, first, bound in (
+                ("", "at every sample", 0, bounds[0]),
+                ("-later", f"from sample {SETTLED} on", SETTLED - 1, bounds[1]),
+            )
+        ]
+    return rows
 
 
 def reversible_square_wave(_: Scope) -> list[Row]:
