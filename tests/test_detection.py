@@ -11,6 +11,7 @@ from ecguard import detection
 from ecguard.case_sets import CaseSetSettings, draw_case_sets
 from ecguard.detection import (
     LEVELS,
+    MODES,
     DetectionResult,
     DetectionSettings,
     Part,
@@ -106,19 +107,74 @@ def test_rates_are_intervals_over_their_traces(toy: DetectionResult) -> None:
         assert found.low <= found.value <= found.high
 
 
-def test_undetectable_is_what_may_be_silent(toy: DetectionResult) -> None:
+def test_undetectable_is_what_is_not_flagged(toy: DetectionResult) -> None:
+    """Whether or not it does any harm."""
+    for mode in (INVISIBLE, HARMLESS):
+        assert toy.undetectable(mode).all()
+    shows = toy.undetectable(VISIBLE)
+    assert shows[0]
+    assert not shows[-1]
+    seen = with_cells(toy, VISIBLE, [9] * 4 + [0] * 4)
+    np.testing.assert_array_equal(seen.undetectable(VISIBLE), [False] * 4 + [True] * 4)
+
+
+def test_seen_but_sometimes_silent_is_not_undetectable(toy: DetectionResult) -> None:
+    """Every trace but a few is flagged, and those few are wrong."""
+    part = with_cells(toy, VISIBLE, [9] * 8).tested[VISIBLE]
+    missed = np.arange(len(part)) % N_CELL < 5
+    clean = toy.clean["test"].diagnostics[part.case]
+    part = replace(
+        part,
+        diagnostics=np.where(missed[:, None], clean - 9, part.diagnostics),
+        credibility=np.where(missed, 0.0, 0.5),
+    )
+    mixed = replace(toy, tested={VISIBLE: part})
+    assert not mixed.undetectable(VISIBLE).any()
+    assert mixed.maybe_silent(VISIBLE).all()
+
+
+@pytest.mark.parametrize(("flagged", "blind"), [(18, True), (24, True), (25, False), (36, False)])
+def test_more_than_half_must_be_shown_to_be_flagged(
+    toy: DetectionResult, flagged: int, blind: bool
+) -> None:
+    """Of 36 traces, 25 flagged leave more than a half; 24 leave 49 % possible."""
+    part = toy.tested[HARMLESS].take(np.arange(8 * 36))
+    shift = np.where(np.arange(len(part)) % 36 < flagged, 9.0, -9.0)
+    few = replace(part, diagnostics=np.zeros_like(part.diagnostics) + shift[:, None])
+    assert (detection.undetectable(toy.guardrail, few) == blind).all()
+
+
+def test_verdicts_name_what_the_guardrail_does_not_see(toy: DetectionResult) -> None:
+    tested = {mode: toy.tested[mode] for mode in (VISIBLE, INVISIBLE)}
+    tested[VISIBLE] = with_cells(toy, VISIBLE, [0] + [9] * 7).tested[VISIBLE]
+    seen, hidden = detection.blind_spots(toy.guardrail, tested)
+    mode = MODES[VISIBLE]
+    assert (seen.failure, seen.unit) == (mode.title, mode.unit)
+    assert seen.magnitudes == (mode.full * LEVELS[0],)
+    assert seen.flagged == 1.0
+    assert len(hidden.magnitudes) == N_LEVELS
+    assert hidden.flagged == toy.power(toy.cell(INVISIBLE, N_LEVELS - 1)).value
+    knowing = replace(toy.guardrail, undetectable=(seen, hidden))
+    verdict = knowing.judge(toy.clean["test"].diagnostics[:2])
+    assert verdict.undetectable == (seen, hidden)
+    assert f"{mode.full * LEVELS[0]:.3g} {mode.unit}" in str(seen)
+    everywhere = with_cells(toy, VISIBLE, [9] * 8).tested[VISIBLE]
+    assert detection.blind_spots(toy.guardrail, {VISIBLE: everywhere}) == ()
+
+
+def test_silence_not_excluded_is_what_may_be_silent(toy: DetectionResult) -> None:
     severe = np.array(LEVELS) >= 0.2
-    np.testing.assert_array_equal(toy.undetectable(INVISIBLE), severe)
-    assert not toy.undetectable(VISIBLE).any()
-    assert not toy.undetectable(HARMLESS).any()
+    np.testing.assert_array_equal(toy.maybe_silent(INVISIBLE), severe)
+    assert not toy.maybe_silent(VISIBLE).any()
+    assert not toy.maybe_silent(HARMLESS).any()
 
 
 def test_too_few_cases_exclude_nothing(toy: DetectionResult) -> None:
     """None of 20 silent leaves 17 % possible; a limit above that is excluded all the same."""
     few = replace(toy, settings=replace(SETTINGS, n_cell=20))
     few = replace(few, tested={HARMLESS: toy.tested[HARMLESS].take(slice(8 * 20))})
-    assert few.undetectable(HARMLESS).all()
-    assert not few.undetectable(HARMLESS, limit=0.2).any()
+    assert few.maybe_silent(HARMLESS).all()
+    assert not few.maybe_silent(HARMLESS, limit=0.2).any()
 
 
 def test_truth_on_the_edge_of_the_region_lies_in_it(toy: DetectionResult) -> None:

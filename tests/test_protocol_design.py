@@ -22,6 +22,7 @@ from ecguard.posterior.amortised.artefacts import load_amortised
 from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Refit, Worth
 from ecguard.protocol import trial as trials
 from ecguard.protocol.trial import Trial, diagnostic_names
+from ecguard.protocol.tuning import Tuned
 from ecguard.protocol_design import (
     LEVELS,
     NO_RESISTANCE,
@@ -317,10 +318,17 @@ class Fake:
         return Refit(np.full(len(cases), self.told[protocol.name]))
 
     def tune(
-        self, protocol: Protocol, cases: Any, severities: tuple[float, ...], most_size: float
-    ) -> str:
+        self,
+        protocol: Protocol,
+        cases: Any,
+        severities: tuple[float, ...],
+        most_size: float,
+        others: Any,
+    ) -> Tuned:
+        assert len(others) == len(cases)
+        assert not set(others.group.case) & set(cases.group.case)
         self.tuned.append((protocol.name, len(cases), severities, most_size))
-        return protocol.name
+        return Tuned(*np.ones((3, 1)), np.zeros((1, 2)), np.zeros(2))
 
 
 @pytest.fixture
@@ -485,7 +493,7 @@ TINY = ProtocolDesignSettings(
     n_tuned=BLOCK,
     n_cell=1,
 )
-N_FILES = 2 + 1 + 2 + 1 + 4  # rated, a refit rated, tried, without resistance, escalation
+N_FILES = 2 + 1 + 2 + 1 + 1 + 4  # rated, refit rated, tried, no resistance, tuned, escalation
 
 
 @pytest.fixture(scope="module")
@@ -564,6 +572,7 @@ def test_real_run_keeps_all_its_parts(
         between = (own.low < own.mean) & (own.mean < own.high)
         assert between[:, :9].all(), name
     steps = design.tuned["pulse"]
+    assert steps.confirmed[1] > steps.confirmed[0]
     assert (np.diff(steps.criterion) > 0).all()
     assert (steps.pace[0], steps.size[0]) == (1.0, 1.0)
 
@@ -595,15 +604,16 @@ def test_second_run_reads_everything(
     def never(*arguments: Any) -> None:
         raise AssertionError(arguments[0])
 
-    for name in ("run_trial", "worth", "refit"):
+    for name in ("run_trial", "worth", "refit", "tune"):
         monkeypatch.setattr(protocol_design, name, never)
-    monkeypatch.setattr(protocol_design, "TUNED", {})
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert_equal(run(folder), real)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("pattern", ["trial-pulse-no-resistance-*", "worth-default-*"])
+@pytest.mark.parametrize(
+    "pattern", ["trial-pulse-no-resistance-*", "worth-default-*", "tuned-pulse-*"]
+)
 def test_a_damaged_file_is_made_anew(
     real: tuple[ProtocolDesign, Escalation],
     folder: Path,
@@ -613,20 +623,20 @@ def test_a_damaged_file_is_made_anew(
     made: list[str] = []
 
     def listen(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any) -> Any:
+        def wrapped(*arguments: Any, **more: Any) -> Any:
             made.append(f"{name} {arguments[0].name}")
-            return function(*arguments)
+            return function(*arguments, **more)
 
         return wrapped
 
-    for name in ("run_trial", "worth", "refit"):
+    for name in ("run_trial", "worth", "refit", "tune"):
         monkeypatch.setattr(protocol_design, name, listen(name, getattr(protocol_design, name)))
-    monkeypatch.setattr(protocol_design, "TUNED", {})
     (path,) = folder.glob(pattern)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     again = run(folder)
-    assert made == ["run_trial pulse" if "trial" in pattern else "worth default"]
+    name, protocol = pattern.split("-")[:2]
+    assert made == [f"{ {'trial': 'run_trial', 'tuned': 'tune'}.get(name, name) } {protocol}"]
     assert_equal(again, real)
     assert len(list(folder.iterdir())) == N_FILES
     run(folder)

@@ -19,6 +19,7 @@ from ecguard.diagnostics import OUTSIDE, Familiarity, region_credibility
 from ecguard.engines import case_keys
 from ecguard.errors import InputError
 from ecguard.guardrail import (
+    BlindSpot,
     CertifiedGuardrail,
     CombinedScore,
     FittedGuardrail,
@@ -45,6 +46,7 @@ MODES: dict[str, FailureMode] = {mode.name: mode() for mode in ALL}
 CONFOUNDED = "confounded"
 """Stands for a mode where a part is made as the reference makes its stress split."""
 _ROOM, _ROOM_OF_SHARE = 0.02, 0.25  # of a range, on both sides: new traces reach out a little
+_HALF = 0.5  # of the traces of a failure: what is not shown to be flagged more often passes unseen
 _FAMILIAR = 2000  # clean traces, of no case set, that the summary space is learnt from
 
 
@@ -286,7 +288,11 @@ class DetectionResult:
         """Flags of the reference's rule [n]."""
         return self.reference.flags(part.reliability_score, part.calibration_error)
 
-    def undetectable(self, mode: str, limit: float = 0.10) -> NDArray[np.bool_]:
+    def undetectable(self, mode: str) -> NDArray[np.bool_]:
+        """Levels whose traces do not show that more than half of such are flagged [levels]."""
+        return undetectable(self.guardrail, self.tested[mode])
+
+    def maybe_silent(self, mode: str, limit: float = 0.10) -> NDArray[np.bool_]:
         """Levels at which more silent failures than `limit` cannot be excluded [levels]."""
         cells = [self.silent(self.cell(mode, level)) for level in range(len(LEVELS))]
         return np.array([found.high > limit for found in cells])
@@ -299,6 +305,31 @@ class DetectionResult:
             return None
         below = np.flatnonzero(~enough)
         return LEVELS[below[-1] + 1] if len(below) else LEVELS[0]
+
+
+def undetectable(guardrail: FittedGuardrail, tested: Part) -> NDArray[np.bool_]:
+    """Levels whose traces do not show that more than half of such are flagged [levels].
+
+    Args:
+        guardrail: whatever it knows of itself.
+        tested: as many traces at each of `LEVELS`, in their order.
+    """
+    flagged = guardrail.judge(tested.diagnostics).flagged.reshape(len(LEVELS), -1)
+    found = (share(int(own.sum()), len(own)) for own in flagged)
+    return np.array([own.low <= _HALF for own in found])
+
+
+def blind_spots(guardrail: FittedGuardrail, tested: dict[str, Part]) -> tuple[BlindSpot, ...]:
+    """What a guardrail does not see, of traces of each mode at all `LEVELS`."""
+    found = []
+    for name, part in tested.items():
+        mode, unseen = MODES[name], undetectable(guardrail, part)
+        most = part.diagnostics[-(len(part) // len(LEVELS)) :]
+        flagged = float(guardrail.judge(most).flagged.mean())
+        sizes = tuple(mode.full * level for level in np.array(LEVELS)[unseen].tolist())
+        if sizes:
+            found.append(BlindSpot(mode.title, sizes, mode.unit, flagged))
+    return tuple(found)
 
 
 def run_detection(
@@ -341,18 +372,19 @@ def run_detection(
         _valid_for(settings.sets, sets["calibration"], amortised),
         CertifiedGuardrail(settings.alpha, settings.delta),
     )
+    tested = {mode: parts[f"test-{mode}"] for mode in MODES}
     pair = [clean["design"], parts["design-fouled"]]
     return DetectionResult(
         settings=settings,
         bench=bench,
         clean=clean,
         faulty=faulty,
-        tested={mode: parts[f"test-{mode}"] for mode in MODES},
+        tested=tested,
         control=parts["control"],
         fouled=parts["fouled"],
         confounded_fouled=parts["confounded-fouled"],
         confounded_control=parts["confounded-control"],
-        guardrail=guardrail,
+        guardrail=replace(guardrail, undetectable=blind_spots(guardrail, tested)),
         reference=reference_grid_search(
             np.concatenate([part.reliability_score for part in pair]),
             np.concatenate([part.calibration_error for part in pair]),

@@ -10,6 +10,7 @@ of a film, its intervals are stretched by what fouled calibration electrodes sho
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,7 @@ class Escalation:
         ]
         found = [[tried.of(job) for job in jobs] for tried in pair]
         found.append([self.refit[job] for job in jobs])
-        case = np.concatenate([part.case for part in found[0]])
+        case = self.electrode(of)
         first = design.bench.whole.experiment.waveform
         lasting = [own.cost_s(first)[case] for own in (DEFAULT, pair[1].protocol, self.protocol)]
         film = np.concatenate([self.log_bayes_factor(job) for job in jobs]) > 0
@@ -120,6 +121,10 @@ class Escalation:
             wrong=np.stack([np.concatenate([p.wrong for p in parts]) for parts in found], axis=1),
             seconds=np.stack([own - lasting[0] for own in lasting], axis=1),
         )
+
+    def electrode(self, of: str) -> NDArray[np.intp]:
+        """Of each of `traces`: its row in the set; several traces are of one electrode."""
+        return np.concatenate([self.design.default_trial.of(job).case for job in both(of)])
 
     def weight(self, of: str) -> NDArray[np.float64]:
         """Of each of `traces`: clean and fouled electrodes count as half each; the sum is 1."""
@@ -139,11 +144,16 @@ class Escalation:
     def risk_difference(self, failure_s: float = FAILURE_S) -> Interval:
         """Share of undetected failures under the policy less that of always trusting."""
         found = self.outcomes(failure_s)
-        weight = self.weight("test")
-        scale = len(weight) * weight
-        return difference_interval(
-            scale * found["policy"].failed, scale * found["always trust"].failed
-        )
+        return self.mean(found["policy"].failed - found["always trust"].failed.astype(float))
+
+    def mean(self, values: NDArray[Any]) -> Interval:
+        """Mean over the test `traces` [n], clean and fouled ones counting as half each.
+
+        Its interval is a bootstrap of electrodes, each of which comes with all of its traces.
+        """
+        case = self.electrode("test")
+        own = np.bincount(case, self.weight("test") * values)[np.unique(case)]
+        return difference_interval(len(own) * own, np.zeros(len(own)))
 
 
 def both(of: str) -> tuple[str, str]:

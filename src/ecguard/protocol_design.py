@@ -51,7 +51,7 @@ class ProtocolDesignSettings:
     Args:
         sets: the three case sets.
         n_rated: design cases on which candidates are rated.
-        n_tuned: design cases on which steps are tuned.
+        n_tuned: design cases on which steps are tuned; as many test cases confirm it, if there are.
         n_cell: test cases of each severity.
         alpha, delta: of the certificate.
     """
@@ -142,6 +142,22 @@ class Bench:
             job.name: found.take(slice(start, stop))
             for job, start, stop in zip(jobs, ends[:-1], ends[1:], strict=True)
         }
+
+    def tuned(self, name: str, most_size: float) -> Tuned:
+        """Where the gradient leads from a candidate, and whether test electrodes confirm it."""
+        rows = np.arange(self.settings.n_tuned)
+        others = rows[: self.settings.sets.n_test]
+        what = (rows, RATED[1:3], most_size)
+        return kept(
+            self.folder, f"tuned-{name}", self.digest, repr(what).encode(), Tuned,
+            lambda: tune(
+                CANDIDATES[name],
+                self.sets["design"].take(rows),
+                RATED[1:3],
+                most_size=most_size,
+                others=self.sets["test"].take(others),
+            ),
+        )  # fmt: skip
 
 
 class Job(NamedTuple):
@@ -336,11 +352,6 @@ def run_protocol_design(
         tried[name] = Tried.fit(CANDIDATES[name], bench.trials(CANDIDATES[name], jobs), rule)
     last = jobs[-1]._replace(name="no-resistance")
     bare = bench.trials(CANDIDATES[designed], [last], mode=NO_RESISTANCE)[last.name]
-    cases = bench.sets["design"].take(np.arange(settings.n_tuned))
-
-    def tuned_step(name: str) -> Tuned:
-        return tune(CANDIDATES[name], cases, RATED[1:3], most_size=TUNED[name])
-
     return ProtocolDesign(
         settings=settings,
         bench=bench,
@@ -350,7 +361,7 @@ def run_protocol_design(
         informative=informative,
         tried=tried,
         no_resistance=bare,
-        tuned=_side_by_side(tuned_step, TUNED, "step tuned"),
+        tuned=_side_by_side(lambda name: bench.tuned(name, TUNED[name]), TUNED, "step tuned"),
     )
 
 

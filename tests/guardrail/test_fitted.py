@@ -13,6 +13,7 @@ import pytest
 from ecguard.diagnostics import Familiarity
 from ecguard.errors import InputError
 from ecguard.guardrail import (
+    BlindSpot,
     CertifiedGuardrail,
     CombinedScore,
     FittedGuardrail,
@@ -74,7 +75,8 @@ def guardrail() -> FittedGuardrail:
     rng = np.random.default_rng(1)
     score = CombinedScore.fit(NAMES, rng.standard_normal((200, 3)), FAULTY + 2)
     familiarity = Familiarity.fit(rng.standard_normal((40, 6)), components=4)
-    return FittedGuardrail.fit(score, CLEAN, familiarity, TRACES.valid_for())
+    found = FittedGuardrail.fit(score, CLEAN, familiarity, TRACES.valid_for())
+    return replace(found, undetectable=(BlindSpot("a film", (0.1, 0.5), "of the area", 0.2),))
 
 
 @pytest.fixture
@@ -171,7 +173,7 @@ def test_saved_again_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
 
 def test_file_says_what_it_holds(guardrail: FittedGuardrail, path: Path) -> None:
     saved = json.loads(path.read_text())
-    assert saved["schema_version"] == 2
+    assert saved["schema_version"] == 3
     assert saved["calibration_scores"] == list(guardrail.calibration_scores)
     assert saved["calibration_scores"] == sorted(saved["calibration_scores"])
     assert saved["valid_for"]["task"] == "tone"
@@ -229,6 +231,10 @@ TAMPERED = {
     "a quarter less": change("valid_for", "quarters_V", to=lambda old: old[:-1]),
     "a weight less": change("score", "weight", to=lambda old: old[:-1]),
     "score is a list": change("score", to=[]),
+    "no magnitude": change("undetectable", 0, "magnitudes", to=[]),
+    "magnitude in words": change("undetectable", 0, "magnitudes", 0, to="low"),
+    "NaN magnitude": change("undetectable", 0, "magnitudes", 0, to=NAN),
+    "no share": change("undetectable", 0, "flagged", to=1.2),
     "unknown key": change("threshold", "confidence", to=1.0),
 }
 
@@ -261,7 +267,15 @@ def test_a_changed_file_is_refused(guardrail: FittedGuardrail, path: Path, name:
 
 @pytest.mark.parametrize(
     "key",
-    ["schema_version", "score", "threshold", "calibration_scores", "familiarity", "valid_for"],
+    [
+        "schema_version",
+        "score",
+        "threshold",
+        "calibration_scores",
+        "familiarity",
+        "valid_for",
+        "undetectable",
+    ],
 )
 def test_a_missing_key_is_refused(path: Path, key: str) -> None:
     assert key in refused(rewrite(path, lambda saved: saved.pop(key)))

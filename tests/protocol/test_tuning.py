@@ -16,6 +16,7 @@ from ecguard.protocol.tuning import Tuned, _criterion, _Side, tune
 N, SEVERITY = 3, 0.1
 USUAL = CANDIDATES["pulse"]
 TONE = CANDIDATES["tone-1000"]
+OTHERS = draw_case_sets(CaseSetSettings(n_design=2, n_calibration=2, n_test=N, seed=7))["test"]
 PLACES = {"start": (0.0, 0.0), "elsewhere": (0.5, -0.3)}
 
 
@@ -34,7 +35,7 @@ def sides(cases: CaseSet) -> dict[str, list[_Side]]:
 
 @pytest.fixture(scope="module")
 def tuned(cases: CaseSet) -> Tuned:
-    return tune(USUAL, cases, (0.1, 0.35), most_pace=3.0, most_size=1.5, rounds=4)
+    return tune(USUAL, cases, (0.1, 0.35), most_pace=3.0, most_size=1.5, rounds=4, others=OTHERS)
 
 
 @pytest.mark.parametrize("name", [USUAL.name, TONE.name])
@@ -79,11 +80,20 @@ def test_the_way_goes_up_within_its_bounds(tuned: Tuned) -> None:
 
 
 def test_the_tuned_protocol_has_the_best_design_in_its_last_step(tuned: Tuned) -> None:
-    found = tuned.protocol
+    found = tuned.protocol(USUAL)
     assert found.name == "pulse-tuned"
     assert found.title == f"{USUAL.title}, tuned"
     assert found.steps[:-1] == USUAL.steps[:-1]
     assert found.steps[-1] == USUAL.steps[-1].scaled(tuned.pace[-1], tuned.size[-1])
+
+
+def test_other_electrodes_confirm_the_design(tuned: Tuned) -> None:
+    """Their criterion is that of a way of no rounds, and rises as that of the chosen ones does."""
+    own = tune(USUAL, OTHERS, (0.1, 0.35), rounds=0)
+    assert tuned.confirmed[0] == pytest.approx(own.criterion[0], abs=1e-6)
+    assert tuned.confirmed[0] != pytest.approx(tuned.criterion[0], abs=1e-3)
+    assert tuned.confirmed[1] > tuned.confirmed[0] + 0.5
+    assert np.isnan(own.confirmed).all()
 
 
 def assert_within(tuned: Tuned, most_pace: float, most_size: float) -> None:
@@ -139,13 +149,13 @@ def test_a_scan_keeps_its_size_where_that_is_asked_for(climb: Climb) -> None:
     found = climb(start, 2.5, 1.7, most_size=1.0, rounds=100)
     assert (found.size == 1.0).all()
     assert found.pace[-1] == pytest.approx(2.5, rel=0.05)
-    assert found.protocol.steps[-1] == start.steps[-1].scaled(found.pace[-1], 1.0)
+    assert found.protocol(start).steps[-1] == start.steps[-1].scaled(found.pace[-1], 1.0)
 
 
 def test_nothing_moves_where_both_are_fixed(climb: Climb) -> None:
     found = climb(USUAL, 5.0, 2.0, most_pace=1.0, most_size=1.0)
     assert len(found.criterion) == 1
-    assert found.protocol.steps == USUAL.steps
+    assert found.protocol(USUAL).steps == USUAL.steps
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 3])

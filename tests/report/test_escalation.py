@@ -1,5 +1,6 @@
 """Tables, figures and claims of the chapter on escalation, on planted studies."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -329,8 +330,7 @@ def test_mistaken_table_puts_the_assumed_film_between_the_others(result):
 
 def test_decision_table_tells_what_is_done_and_how_it_ends(result):
     table, policy = es.decision_table(result), result.policies[FAILURE_S]
-    action, wrong, _ = judged(result, policy)
-    seconds = result.traces("test").seconds.mean(axis=0)
+    action, wrong, seconds = judged(result, policy)
     rows = rows_of(table)
     assert [cells[0] for cells in rows] == list(ACTIONS)
     for number, cells in enumerate(rows):
@@ -338,9 +338,9 @@ def test_decision_table_tells_what_is_done_and_how_it_ends(result):
         for part in (slice(CYCLE), slice(CYCLE, None)):
             chosen = action[part] == number
             wanted += [words(chosen), words(wrong[part][chosen]) if chosen.any() else "–"]
-        assert cells[1:] == [*wanted, f"{seconds[number]:.0f}"]
+        assert cells[1:] == [*wanted, f"{seconds[action == number].mean():.0f}"]
     assert rows[2][1:3] == ["0% (0% to 4%)", "–"]
-    assert [cells[-1] for cells in rows] == ["0", "25", "84"]
+    assert [cells[-1] for cells in rows] == ["0", "25", "110"]
     assert f"score is below {policy.first:.2f};" in table.data
     assert f"protocol's is below {policy.second:.2f} as" in table.data
     assert "Chosen on 240 design electrodes for a failure that costs 600 s" in table.data
@@ -358,10 +358,13 @@ def test_risk_table_weighs_clean_and_fouled_as_half_each(result):
             "always escalate": (traces.wrong[:, 2], traces.seconds[:, 2]),
         }.items():
             risk, time_s = halves(fails), halves(takes)
-            *cells, cost = next(rows)
-            assert cells == [f"{failure_s:g}", name, f"{risk:.1%}", f"{time_s:.0f}"]
-            assert float(cost) == pytest.approx(time_s + failure_s * risk, abs=0.51)
-            costs[failure_s, name] = float(cost)
+            price, done, *cells = next(rows)
+            assert (price, done) == (f"{failure_s:g}", name)
+            assert cells[0].startswith(f"{risk:.1%} (")
+            assert cells[1].startswith(f"{time_s:.0f} (")
+            cost = float(cells[2].split(" (")[0])
+            assert cost == pytest.approx(time_s + failure_s * risk, abs=0.51)
+            costs[failure_s, name] = cost
     assert next(rows, None) is None
     assert costs[60.0, "always trust"] == 15
     assert costs[600.0, "always escalate"] == 90
@@ -546,6 +549,31 @@ def test_policy_that_never_looks_fails_its_claims(chapter, result):
         found = claims_of(chapter, other)
         assert not found[key].passed
         assert found[key].value == 0.0
+
+
+def test_policy_is_set_beside_both_that_never_look(result):
+    traces = result.traces("test")
+    _, wrong, _ = judged(result, result.policies[FAILURE_S])
+    text = es.risk_table(result).data
+    for name, column in (("always trust", 0), ("always escalate", 2)):
+        apart = 100 * (halves(wrong) - halves(traces.wrong[:, column]))
+        (line,) = re.findall(rf"([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)\) against {name}", text)
+        value, low, high = map(float, line)
+        assert value == pytest.approx(apart, abs=0.051)
+        assert low <= value <= high
+    assert f"bootstraps of {len(np.unique(result.electrode('test')))} test electrodes" in text
+
+
+def test_intervals_of_the_policy_are_bootstraps_of_electrodes(result):
+    """An electrode that comes with several traces counts once, with all of them."""
+    case, weight = result.electrode("test"), result.weight("test")
+    own = np.random.default_rng(5).standard_normal(case.max() + 1)
+    found = result.mean(own[case])
+    assert found.value == pytest.approx(weight @ own[case])
+    assert found.n == len(np.unique(case))
+    total = np.array([weight[case == k].sum() for k in np.unique(case)]) * found.n
+    apart = (total * own[np.unique(case)]).std() / np.sqrt(found.n)
+    assert (found.high - found.low) / 2 / 1.96 == pytest.approx(apart, rel=0.1)
 
 
 def test_blind_protocol_saves_less(chapter, result):

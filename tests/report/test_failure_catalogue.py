@@ -1,6 +1,7 @@
 """Tables, figures and claims of the catalogue of failures, on a planted result."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,19 +48,21 @@ def row(markdown, mode):
 
 def test_mode_table_tells_what_is_seen_and_what_is_not(result):
     table = fc.mode_table(result)
-    full, flagged, bias, covered, silent, limit, blind = row(table, VISIBLE)
+    full, flagged, bias, covered, silent, limit, unseen, maybe = row(table, VISIBLE)
     assert full == f"{MODES[VISIBLE].full:g} {MODES[VISIBLE].unit}"
     assert flagged.startswith("100% (")
     assert (bias, covered[:4], silent[:4]) == ("ln k0 -2.0", "0% (", "0% (")
     assert limit == f"{MODES[VISIBLE].full * result.detection_limit(VISIBLE):.3g}"
-    assert blind == "–"
-    _, flagged, bias, covered, silent, limit, blind = row(table, INVISIBLE)
+    assert unseen == " ".join(f"{x:g}" for x in np.array(LEVELS)[result.undetectable(VISIBLE)])
+    assert maybe == "–"
+    _, flagged, bias, covered, silent, limit, unseen, maybe = row(table, INVISIBLE)
     assert flagged == percent(result.power(result.cell(INVISIBLE, TOP)))
     assert silent == percent(result.silent(result.cell(INVISIBLE, TOP)))
     assert (bias, covered[:4], limit) == ("ln k0 -2.0", "0% (", "–")
-    assert blind == "0.2 0.35 0.55 0.75 1"
+    assert unseen == " ".join(f"{x:g}" for x in LEVELS)
+    assert maybe == "0.2 0.35 0.55 0.75 1"
     assert row(table, HARMLESS)[3].startswith("100% (")
-    assert row(table, HARMLESS)[6] == "–"
+    assert row(table, HARMLESS)[7] == "–"
 
 
 def test_source_table_has_every_mode():
@@ -198,19 +201,30 @@ def test_claims_tell_what_cannot_be_seen(chapter, result):
     unseen = found["criterion-3-undetectable"]
     assert not unseen.passed
     assert unseen.value == sum(result.undetectable(name).sum() for name in MODES)
-    title = MODES[INVISIBLE].title.lower()
-    assert f"{title} at 0.2, 0.35, 0.55, 0.75, 1" in unseen.note
-    for name in (VISIBLE, HARMLESS):
-        assert MODES[name].title.lower() not in unseen.note
+    for name in (INVISIBLE, HARMLESS):
+        assert f"{MODES[name].title.lower()} at 0.02, 0.05, 0.1, 0.2, 0.35, 0.55" in unseen.note
+    maybe = found["silent-not-excluded"]
+    assert not maybe.passed
+    assert maybe.value == sum(result.maybe_silent(name).sum() for name in MODES)
+    assert maybe.value < unseen.value
 
 
-def test_criterion_three_holds_where_all_is_seen_or_right(chapter, result, monkeypatch):
+def test_silence_is_excluded_where_all_is_seen_or_right(chapter, result, monkeypatch):
     kept = {name: mode for name, mode in MODES.items() if name not in (INVISIBLE, SINGLE)}
     monkeypatch.setattr(fc, "MODES", kept)
-    unseen = claims_of(chapter, result)["criterion-3-undetectable"]
+    maybe = claims_of(chapter, result)["silent-not-excluded"]
+    assert maybe.passed
+    assert maybe.value == 0
+    assert maybe.n == len(kept) * len(LEVELS)
+
+
+def test_criterion_three_holds_where_all_is_seen(chapter, result, monkeypatch):
+    monkeypatch.setattr(fc, "MODES", {VISIBLE: MODES[VISIBLE]})
+    part = result.tested[VISIBLE]
+    seen = replace(result, tested={VISIBLE: replace(part, diagnostics=part.diagnostics + 9)})
+    unseen = claims_of(chapter, seen)["criterion-3-undetectable"]
     assert unseen.passed
-    assert (unseen.value, unseen.note) == (0, "")
-    assert unseen.n == len(kept) * len(LEVELS)
+    assert (unseen.value, unseen.note, unseen.n) == (0, "", len(LEVELS))
 
 
 def test_silent_fouling_fails_criterion_two(chapter, blind):
@@ -237,4 +251,5 @@ def test_payload_is_the_whole_map(chapter, result):
     assert cells[VISIBLE, 0.55]["magnitude"] == pytest.approx(MODES[VISIBLE].full * 0.55)
     assert cells[VISIBLE, 0.55]["few_effective_draws"] == 0.0
     assert saved["biofouling_at_reference"]["flagged"]["value"] == 1.0
-    assert sum(cell["undetectable"] for cell in saved["cells"]) == claims[-1].value
+    for key, claim in (("undetectable", claims[-2]), ("maybe_silent", claims[-1])):
+        assert sum(cell[key] for cell in saved["cells"]) == claim.value

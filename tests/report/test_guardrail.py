@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from ecguard.detection import MODES
 from ecguard.errors import InputError
+from ecguard.guardrail import BlindSpot, load_guardrail
 from ecguard.guardrail import certificate as cert
-from ecguard.guardrail import load_guardrail
 from ecguard.intervals import auroc
 from ecguard.report import guardrail as gr
 from ecguard.report.payload import load_payload
@@ -242,7 +242,9 @@ def test_claims_hold_on_the_plan(chapter, result):
     # All but the two that do not show and the one that a single diagnostic sees.
     assert found["beats-singles"].value == len(MODES) - 3
     assert found["beats-reliability"].value == len(MODES) - 2
-    assert "Biofouling is among them" in found["beats-singles"].note
+    for key in ("beats-singles", "beats-reliability"):
+        assert "Biofouling is among them" in found[key].note
+    assert found["criterion-1-fouled-auroc"].value > 0.95
     assert found["beats-singles"].n == len(MODES)
 
 
@@ -260,7 +262,9 @@ def test_fouling_that_does_not_show_fails_criterion_two(chapter, blind):
     assert not found["criterion-2-one-voltammogram"].passed
     assert found["criterion-2-one-voltammogram"].value < 0.1
     assert found["path-auroc"].passed
-    assert "Biofouling is not among them" in found["beats-singles"].note
+    assert not found["criterion-1-fouled-auroc"].passed
+    for key in ("beats-singles", "beats-reliability"):
+        assert "Biofouling is not among them" in found[key].note
     assert found["beats-singles"].value == len(MODES) - 4
 
 
@@ -360,12 +364,17 @@ def test_everything_is_clean_and_faulty_in_their_order(result):
 
 
 def test_guardrail_is_saved_with_its_provenance(chapter, result):
+    spots = (BlindSpot("a film", (0.1, 0.5), "of the area", 0.2),)
+    result = replace(result, guardrail=replace(result.guardrail, undetectable=spots))
     words = gr.save_guardrail(chapter, result).data
+    assert "may hide 1 of the" in words
+    assert "- a film at 0.1, 0.5 of the area" in words
     assert "claims" not in load_payload(chapter.out_dir / gr.GUARDRAIL_FILE)
     path = chapter.out_dir / gr.GUARDRAIL_FILE
     assert f"{path.stat().st_size} bytes" in words
     verdict = load_guardrail(path).judge(result.fouled.diagnostics)
     np.testing.assert_array_equal(verdict.flagged, result.judge(result.fouled).flagged)
+    assert verdict.undetectable == spots
     assert json.loads(path.read_text())["provenance"]["seed"] == 1
 
 

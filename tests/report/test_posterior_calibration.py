@@ -45,6 +45,35 @@ def test_finding_is_computed(result):
     assert "nan" not in words
 
 
+def test_finding_blames_the_traces_only_where_the_engines_agree(result):
+    assert "what one trace cannot tell" in pc.finding(result).data
+    exact = result.engines[EXACT]
+    worse = replace(exact, mean=result.truth + 2 * (exact.mean - result.truth))
+    apart = replace(result, engines=result.engines | {EXACT: worse})
+    words = pc.finding(apart).data
+    assert "The difference is an engine's own." in words
+    assert "what one trace cannot tell" not in words
+
+
+def test_finding_tells_the_worst_coverage_and_what_is_out_of_reach():
+    words = pc.finding(result_of(width=0.6, unreached=24)).data
+    assert "10% (7% to 15%) of the truths are out of the exact engine's reach" in words
+    parameter, found = pc._farthest(result_of(width=0.6).coverage(CORRECTED))
+    assert f"{found.value:.0%} (corrected engine, {parameter}, {found.n} cases)" in words
+
+
+def test_numbers_of_cases_are_those_that_have_the_parameter(chapter, result):
+    """Of 240 cases 80 have a second couple."""
+    for name in (CORRECTED, EXACT):
+        (claim,) = (c for c in pc.claims(chapter, result) if c.id.endswith(f"sbc-{name}"))
+        second = claim.note.split(";")[0].endswith("2")
+        assert claim.n == (80 if second else 240)
+    assert {pc._cases(result, EXACT, name) for name in ("E0 1", "E0 2")} == {80, 240}
+    words = pc.power_words(result).data
+    for n in (80, 240):
+        assert f"{pc.power(n):.0%} ({n} cases)" in words
+
+
 def test_figures_are_drawn(result):
     for figure in (
         pc.ranks_panels(result, CORRECTED),

@@ -8,6 +8,7 @@ from ecguard.guardrail.certificate import (
 )
 from ecguard.guardrail.combined_score import CombinedScore
 from ecguard.guardrail.fitted import (
+    BlindSpot,
     FittedGuardrail,
     ValidFor,
     Verdict,
@@ -17,6 +18,7 @@ from ecguard.guardrail.fitted import (
 from ecguard.guardrail.reference_rule import ReferenceRule, reference_grid_search
 
 __all__ = [
+    "BlindSpot",
     "CertifiedGuardrail",
     "CertifiedThreshold",
     "CombinedScore",

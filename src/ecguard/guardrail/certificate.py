@@ -22,6 +22,9 @@ def certified_rank(n: int, alpha: float = 0.05, delta: float = 0.1) -> int:
         n: clean calibration cases.
         alpha: false positive rate that is promised.
         delta: probability that a calibration set breaks the promise.
+
+    Raises:
+        InputError: alpha or delta is not between 0 and 1.
     """
     for name, value in (("alpha", alpha), ("delta", delta)):
         if not 0 < value < 1:
@@ -37,6 +40,9 @@ class CertifiedGuardrail:
     Attributes:
         alpha: false positive rate that is promised.
         delta: probability that a calibration set breaks the promise.
+
+    Raises:
+        InputError: one of them is not between 0 and 1.
     """
 
     alpha: float = 0.05

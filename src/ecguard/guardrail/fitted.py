@@ -15,7 +15,7 @@ from ecguard.files import write_text
 from ecguard.guardrail.certificate import CertifiedGuardrail, CertifiedThreshold
 from ecguard.guardrail.combined_score import CombinedScore
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _QUARTERS = 5  # with the start and the end
 _SLACK = 1e-6
 _RANGE_SLACK = 1e-3  # of a range: waveforms are stored in float32
@@ -93,9 +93,14 @@ class ValidFor:
             if value != expected:
                 raise InputError(name, value, f"{expected}, as calibrated", remedy)
         noise = np.asarray(noise_std, float)
-        if not np.allclose(noise, self.noise_std, rtol=1e-3, atol=_SLACK):
+        alike = np.isclose(noise, self.noise_std, rtol=1e-3, atol=_SLACK)
+        if not alike.all():
+            row = int(np.argmin(alike))
             raise InputError(
-                "noise_std", noise.tolist(), f"{self.noise_std} mA/cm^2, as calibrated", remedy
+                "noise_std",
+                float(noise[row]),
+                f"{self.noise_std} mA/cm^2, as calibrated (row {row} is not)",
+                remedy,
             )
         for name, values, (low, high) in (
             ("time_s", time[:, -1] - time[:, 0], self.duration_s),
@@ -105,9 +110,13 @@ class ValidFor:
         ):
             slack = _RANGE_SLACK * (high - low) + _SLACK
             if not ((values >= low - slack) & (values <= high + slack)).all():
-                worst = values.flat[np.argmax(np.abs(values - (low + high) / 2))]
+                away = np.abs(values - (low + high) / 2)
+                place = np.unravel_index(np.argmax(np.nan_to_num(away, nan=np.inf)), away.shape)
                 raise InputError(
-                    name, float(worst), f"{low:.4g} to {high:.4g}, as calibrated", remedy
+                    name,
+                    float(values[place]),
+                    f"{low:.4g} to {high:.4g}, as calibrated (row {place[0]} is not)",
+                    remedy,
                 )
 
 
@@ -118,6 +127,36 @@ def quarters(potential: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 @dataclass(frozen=True)
+class BlindSpot:
+    """A failure of which the guardrail was not shown to flag more than half of the traces.
+
+    Attributes:
+        failure: in plain words.
+        magnitudes: at which this was so, rising.
+        unit: of the magnitudes.
+        flagged: share of the traces that it flags at the largest magnitude that was tried.
+
+    Raises:
+        InputError: there is no magnitude, one is not finite, or the share is none.
+    """
+
+    failure: str
+    magnitudes: tuple[float, ...]
+    unit: str
+    flagged: float
+
+    def __post_init__(self) -> None:
+        if not self.magnitudes or not np.isfinite(self.magnitudes).all():
+            raise InputError("magnitudes", self.magnitudes, "finite, one or more", "Name some.")
+        if not 0 <= self.flagged <= 1:
+            raise InputError("flagged", self.flagged, "0 to 1", "Pass a share of the traces.")
+
+    def __str__(self) -> str:
+        at = ", ".join(f"{value:.3g}" for value in self.magnitudes)
+        return f"{self.failure} at {at} {self.unit}"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a guardrail says of n traces.
 
@@ -125,11 +164,13 @@ class Verdict:
         flagged: not to be trusted [n].
         score: log odds of being clean [n].
         p_value: conformal; small where few clean calibration traces score as low [n].
+        undetectable: by this protocol: what a trace may hide that is not flagged.
     """
 
     flagged: NDArray[np.bool_]
     score: NDArray[np.float64]
     p_value: NDArray[np.float64]
+    undetectable: tuple[BlindSpot, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,6 +183,7 @@ class FittedGuardrail:
         calibration_scores: of these cases, rising.
         familiarity: of the family, for the diagnostic of that name.
         valid_for: the traces it may judge.
+        undetectable: failures that it was tried on and does not see.
     """
 
     score: CombinedScore
@@ -149,6 +191,7 @@ class FittedGuardrail:
     calibration_scores: tuple[float, ...]
     familiarity: Familiarity
     valid_for: ValidFor
+    undetectable: tuple[BlindSpot, ...] = ()
 
     @classmethod
     def fit(
@@ -173,7 +216,7 @@ class FittedGuardrail:
         score = self.score(diagnostics)
         below = np.searchsorted(self.calibration_scores, score, side="right")
         p_value = (1 + below) / (1 + len(self.calibration_scores))
-        return Verdict(self.threshold.flags(score), score, np.asarray(p_value))
+        return Verdict(self.threshold.flags(score), score, np.asarray(p_value), self.undetectable)
 
     def save(self, path: Path | str, provenance: Mapping[str, Any]) -> Path:
         """Write it whole or not at all, as JSON."""
@@ -185,6 +228,7 @@ class FittedGuardrail:
             "calibration_scores": list(self.calibration_scores),
             "familiarity": self.familiarity.to_json(),
             "valid_for": asdict(self.valid_for),
+            "undetectable": [asdict(own) for own in self.undetectable],
             "provenance": dict(provenance),
         }
         return write_text(path, json.dumps(saved, indent=1, allow_nan=False) + "\n")
@@ -214,6 +258,7 @@ def load_guardrail(path: Path | str) -> FittedGuardrail:
             tuple(map(float, saved["calibration_scores"])),
             Familiarity.from_json(saved["familiarity"]),
             ValidFor(**_tuples(saved["valid_for"])),
+            tuple(BlindSpot(**_tuples(own)) for own in saved["undetectable"]),
         )
         _check_ranges(found.valid_for)
         threshold = found.threshold

@@ -75,7 +75,12 @@ class Step(abc.ABC):
         return replace(self._scaled(pace, size), averaging=self.averaging.faster(pace))
 
     def _scaled(self, pace: float, size: float) -> "Step":
-        raise InputError("step", self.kind, "a scan, a tone or a pulse", f"Leave {pace}, {size}.")
+        raise InputError(
+            "step",
+            self.kind,
+            f"a scan, a tone or a pulse, to be {pace:g} times as fast and {size:g} times as large",
+            "End the protocol with one of these.",
+        )
 
     def waveform(self, first: Waveform) -> Waveform:
         """The quiet time and the record that stands for all [n, quiet samples + L]."""

@@ -40,14 +40,20 @@ class Tuned:
         pace, size: of the last step, in units of what it was, round by round [r].
         criterion: mean log misfit there [r].
         slope: of the criterion along ln pace and ln size [r, 2].
-        protocol: with the best design.
+        confirmed: the criterion on other electrodes, at the first and at the last design [2]; NaN
+            where there are none.
     """
 
     pace: NDArray[np.float64]
     size: NDArray[np.float64]
     criterion: NDArray[np.float64]
     slope: NDArray[np.float64]
-    protocol: Protocol
+    confirmed: NDArray[np.float64]
+
+    def protocol(self, start: Protocol) -> Protocol:
+        """The last design of a way that started at `start`."""
+        last = start.steps[-1].scaled(float(self.pace[-1]), float(self.size[-1]))
+        return Protocol(f"{start.name}-tuned", f"{start.title}, tuned", (*start.steps[:-1], last))
 
 
 def tune(
@@ -57,6 +63,7 @@ def tune(
     most_pace: float = 10.0,
     most_size: float = 2.0,
     rounds: int = 12,
+    others: CaseSet | None = None,
 ) -> Tuned:
     """Climb to the pace and size of the last step that leave a clean model the largest misfit.
 
@@ -66,6 +73,7 @@ def tune(
         severities: of biofouling.
         most_pace, most_size: factors, both ways, within which it stays; 1 keeps that one fixed.
         rounds: at most.
+        others: electrodes of another set, on which the way's two ends are compared.
 
     Raises:
         InputError: a factor below 1, or a last step that cannot be scaled.
@@ -75,7 +83,7 @@ def tune(
             raise InputError(name, value, "1 or more", "Give a factor.")
     protocol.steps[-1].scaled(most_pace, most_size)
     limit = np.log([most_pace, most_size])
-    sides = [_Side.of(protocol, cases, severity) for severity in severities]
+    sides = _sides(protocol, cases, severities)
     place, length = np.zeros(2), _LONGEST
     value, slope = _criterion(sides, place)
     trail = [(place, value, slope)]
@@ -90,16 +98,16 @@ def tune(
             continue
         place, value, slope = tried, there, steep
         trail.append((place, value, slope))
-    pace, size = np.exp(place)
-    last = protocol.steps[-1].scaled(float(pace), float(size))
+    confirmed = np.full(2, np.nan)
+    if others is not None:
+        sides = _sides(protocol, others, severities)
+        confirmed = np.array([_criterion(sides, own)[0] for own in (np.zeros(2), place)])
     return Tuned(
         pace=np.exp([own[0][0] for own in trail]),
         size=np.exp([own[0][1] for own in trail]),
         criterion=np.array([own[1] for own in trail]),
         slope=np.stack([own[2] for own in trail]),
-        protocol=Protocol(
-            f"{protocol.name}-tuned", f"{protocol.title}, tuned", (*protocol.steps[:-1], last)
-        ),
+        confirmed=confirmed,
     )
 
 
@@ -139,6 +147,10 @@ class _Side:
         before = found[-2][1] if earlier else None
         slope = _slope(last, rests[-1], self.unknowns, before, scores, design)
         return 2.0 * peak.loss, np.asarray(slope, np.float64)
+
+
+def _sides(protocol: Protocol, cases: CaseSet, severities: tuple[float, ...]) -> list[_Side]:
+    return [_Side.of(protocol, cases, severity) for severity in severities]
 
 
 def _criterion(sides: list[_Side], place: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

@@ -65,7 +65,8 @@ def holds(bound: Mapping[str, Any], value: float | None, interval: Sequence[floa
     """
     side, op, target = bound.get("on", "value"), bound.get("op"), bound.get("value")
     if side not in SIDES or set(bound) - {"on", "op", "value"}:
-        raise InputError("bound", dict(bound), f"keys on ({', '.join(SIDES)}), op and value", "")
+        allowed = f"keys on ({', '.join(SIDES)}), op and value"
+        raise InputError("bound", dict(bound), allowed, "Leave out the others.")
     if value is None:
         return False
     if side == "value":

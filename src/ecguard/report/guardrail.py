@@ -353,6 +353,12 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
             {"op": "<=", "value": MOST_CONTROL_ALARMS},
         ),
         rate(
+            "criterion-1-fouled-auroc",
+            "AUROC of the combined score, held out: fouled traces against their controls.",
+            separation(result, result.fouled, result.control),
+            {"on": "lower", "op": ">", "value": 0.5},
+        ),
+        rate(
             "path-auroc",
             "AUROC of the simulator's path alone: controls against clean traces.",
             path,
@@ -389,6 +395,7 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
             len(reference),
             bound={"op": ">=", "value": 11},
             n=len(MODES),
+            note=f"Biofouling is {'among' if Biofouling.name in reference else 'not among'} them.",
             figure=ABLATION_FIGURE,
         ),
     )  # fmt: skip
@@ -398,7 +405,13 @@ def save_guardrail(chapter: Chapter, result: DetectionResult) -> Markdown:
     """Write the fitted guardrail beside the payload."""
     record = provenance(chapter.seed, chapter.profile.name, chapter.started)
     path = result.guardrail.save(chapter.out_dir / GUARDRAIL_FILE, record)
-    return Markdown(f"The fitted guardrail: `{path.name}`, {path.stat().st_size} bytes.")
+    unseen = [f"- {own}" for own in result.guardrail.undetectable]
+    return Markdown(
+        f"The fitted guardrail: `{path.name}`, {path.stat().st_size} bytes. A trace that it "
+        f"accepts may hide {len(unseen)} of the {len(MODES)} failures that it was tried on "
+        f"({result.settings.n_cell} traces at each magnitude), which do not show that it flags "
+        "more than half of such traces; each verdict lists them:\n\n" + "\n".join(unseen)
+    )
 
 
 def payload(result: DetectionResult) -> dict[str, Any]:

@@ -42,6 +42,7 @@ MAP_FIGURE = "calibration_contraction.png"
 UNIT_FIGURE = "calibration_unit.png"
 TRACE_FIGURE = "calibration_trace.png"
 _BINS = 10
+_ALIKE = 0.1  # of an error, by which two engines may differ and still be said to agree
 
 
 def settings_of(chapter: Chapter) -> CleanSettings:
@@ -207,11 +208,25 @@ def finding(result: CalibrationResult) -> Markdown:
         )  # fmt: skip
         lines.append(f"The {name} engine: {verdict} (lowest log gamma {low[name]:+.2f}).")
     ratio = result.case_error(CORRECTED).mean() / result.case_error(REFERENCE).mean()
+    own, exact = (result.case_error(name).mean() for name in (CORRECTED, EXACT))
     lines.append(
         f"The corrected engine's mean parameter error is {ratio:.2f} times that of the "
-        "reference's posterior. What is left is mostly what one trace cannot tell, as the exact "
-        "engine, which relies on no training, errs by "
-        f"{result.case_error(EXACT).mean():.2f} prior std too."
+        f"reference's posterior, {own:.2f} prior std; the exact engine, which relies on no "
+        f"training, errs by {exact:.2f}."
+        + (
+            " What is left is mostly what one trace cannot tell."
+            if abs(own - exact) <= _ALIKE * exact
+            else " The difference is an engine's own."
+        )
+    )
+    worst = {name: _farthest(result.coverage(name)) for name in CALIBRATED}
+    lines.append(
+        "Of 95 % intervals, those farthest from it hold the truth in "
+        + " and ".join(
+            f"{found.value:.0%} ({name} engine, {parameter}, {found.n} cases)"
+            for name, (parameter, found) in worst.items()
+        )
+        + f"; {percent(result.unreached(EXACT))} of the truths are out of the exact engine's reach."
     )
     single = result.contraction(CORRECTED)[result.n_couples == 1]
     present = np.isfinite(single).any(axis=0)
@@ -235,11 +250,18 @@ def power(n: int, width: float = 0.8, repetitions: int = 200) -> float:
 
 def power_words(result: CalibrationResult) -> Markdown:
     """What a test of this many cases can see."""
-    n = len(result.truth)
+    counts = {_cases(result, CORRECTED, own) for own in result.log_gamma(CORRECTED)}
+    seen = " and ".join(f"{power(n):.0%} ({n} cases)" for n in sorted({min(counts), max(counts)}))
     return Markdown(
-        f"With {n} cases, posteriors that are a fifth too narrow would be rejected by one "
-        f"parameter's ranks in {power(n):.0%} of repetitions (200 simulated ones)."
+        "Posteriors that are a fifth too narrow would be rejected by one parameter's ranks in "
+        f"{seen} of repetitions (200 simulated ones); the parameters of a second couple have the "
+        "fewest cases."
     )
+
+
+def _cases(result: CalibrationResult, name: str, parameter: str) -> int:
+    """Cases that have a parameter."""
+    return int(result.present(name, PARAMETERS.index(parameter)).sum())
 
 
 def claims(chapter: Chapter, result: CalibrationResult) -> tuple[Claim, ...]:
@@ -255,7 +277,7 @@ def claims(chapter: Chapter, result: CalibrationResult) -> tuple[Claim, ...]:
                 f"Lowest log gamma of the ranks over parameters, {name} engine.",
                 lowest,
                 bound={"op": ">=", "value": 0.0},
-                n=n,
+                n=_cases(result, name, parameter),
                 note=f"Lowest for {parameter}; each parameter's own test errs once in twenty.",
                 figure=RANKS_FIGURE,
             )

@@ -140,6 +140,7 @@ def tuning_table(result: ProtocolDesign) -> Markdown:
                 f"{tuned.size[-1]:.2f}",
                 f"{np.exp(tuned.criterion[0]):.3g}",
                 f"{np.exp(tuned.criterion[-1]):.3g}",
+                *(f"{np.exp(own):.3g}" for own in tuned.confirmed),
                 f"{pace:+.2f}",
                 f"{size:+.2f}",
             ]
@@ -150,12 +151,15 @@ def tuning_table(result: ProtocolDesign) -> Markdown:
         "size, times",
         "misfit at the start",
         "misfit at the end",
+        "on test cases, at the start",
+        "at the end",
         "slope left along ln pace",
         "along ln size",
     ]
     return Markdown(
         f"{table(head, rows)}\nMisfit: geometric mean of chi-square over "
-        f"{result.settings.n_tuned} design cases, severities {RATED[1]:g} and {RATED[2]:g}. Pace "
+        f"{result.settings.n_tuned} design cases, on which the design is chosen, and as many test "
+        f"cases, severities {RATED[1]:g} and {RATED[2]:g}. Pace "
         "may change tenfold, size twofold, the window of a scan not at all."
     )
 
@@ -204,8 +208,8 @@ def power_table(result: ProtocolDesign) -> Markdown:
     rows = [
         [
             f"{Biofouling.full * level:.2g}",
-            *(f"{found[k].value:.0%}" for found in columns.values()),
-            f"{bare[k].value:.0%}",
+            *(percent(found[k]) for found in columns.values()),
+            percent(bare[k]),
         ]
         for k, level in enumerate(LEVELS)
     ]
@@ -279,6 +283,11 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
     informed = result.tried[result.informative].powers()
     before, after = (detection_limit(own.powers()) for own in (default, designed))
     ceiling = before or 1.0
+    unseen = [
+        f"{Biofouling.full * own:.2g}"
+        for own, power in zip(LEVELS, designed.powers(), strict=True)
+        if power.low <= 0.5
+    ]
 
     def rate(key: str, text: str, found: Interval, bound: dict[str, Any], note: str = "") -> Claim:
         return chapter.claim(
@@ -336,6 +345,19 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
             n=1,
             figure=TRACE_FIGURE,
         ),
+        chapter.claim(
+            "criterion-3-designed-undetectable",
+            "Coverages whose cases do not show that the designed protocol flags more than half of "
+            "them: undetectable by it.",
+            len(unseen),
+            bound={"op": "==", "value": 0},
+            n=len(LEVELS),
+            note=f"Undetectable by the designed protocol: fouling at a coverage of "
+            f"{', '.join(unseen)}."
+            if unseen
+            else "",
+            figure=POWER_FIGURE,
+        ),
         rate(
             "no-resistance",
             "Share of electrodes at full severity, on a film without resistance, that the designed "
@@ -358,7 +380,8 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
             f"({result.informative}).",
             gain(result, result.informative, level),
             {"op": ">=", "value": GAIN},
-            f"The most informative protocol flags {informed[level].value:.0%} there.",
+            f"The most informative protocol flags {informed[level].value:.0%} there, one "
+            f"voltammogram {percent(default.power(default.at(level)))}.",
         ),
         rate(
             "early-over-informative",
@@ -413,7 +436,12 @@ def payload(result: ProtocolDesign) -> dict[str, Any]:
             for name, protocol in CANDIDATES.items()
         },
         "tuned": {
-            name: {"pace": own.pace, "size": own.size, "criterion": own.criterion.round(4)}
+            name: {
+                "pace": own.pace,
+                "size": own.size,
+                "criterion": own.criterion.round(4),
+                "confirmed": own.confirmed.round(4),
+            }
             for name, own in result.tuned.items()
         },
         "tried": {name: _record(own) for name, own in result.tried.items()},
