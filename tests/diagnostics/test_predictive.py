@@ -1,18 +1,41 @@
-"""Predictive checks on a linear Gaussian whose posterior is known."""
+"""Predictive checks on a linear Gaussian whose posterior is known, and faults planted in it."""
+
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from ecguard.diagnostics import held_out_score, leave_one_out_score, predictive_p_value
+from ecguard.diagnostics import (
+    CalibratedScore,
+    case_diagnostics,
+    held_out_score,
+    leave_one_out_score,
+    predictive_p_value,
+)
 from ecguard.errors import InputError
 
 L, D, NOISE = 80, 3, 0.3
 DESIGN = np.random.default_rng(1).standard_normal((L, D))
+MANY = 1000
+LOWEST = 5.0  # calibrated score below which a case is flagged: a false alarm in twenty
+MOST_ALARMS = 0.08  # of 5 %, once in a thousand: 3.1 std of both the threshold and the share
+
+Fault = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+FAULTS: dict[str, Fault] = {
+    "none": lambda draws, mean, covariance: draws,  # noqa: ARG005
+    "too narrow": lambda draws, mean, covariance: mean + 0.8 * (draws - mean),  # noqa: ARG005
+    "shifted": lambda draws, mean, covariance: draws + 0.5 * np.sqrt(np.diag(covariance)),  # noqa: ARG005
+    "prior": lambda draws, mean, covariance: (
+        np.linalg.solve(np.linalg.cholesky(covariance), (draws - mean).T).T
+    ),
+}
 
 
 def linear(
-    cases: int = 200, draws: int = 300, misfit: float = 0.0, seed: int = 0
+    cases: int = 200, draws: int = 300, misfit: float = 0.0, seed: int = 0, fault: str = "none"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicted currents, observed current and the mask of the fit; prior N(0, 1)."""
     generator = np.random.default_rng(seed)
@@ -25,8 +48,73 @@ def linear(
         design = DESIGN[fitted[i]]
         covariance = np.linalg.inv(np.eye(D) + design.T @ design / NOISE**2)
         mean = covariance @ design.T @ observed[i, fitted[i]] / NOISE**2
-        predicted[i] = generator.multivariate_normal(mean, covariance, draws) @ DESIGN.T
+        drawn = generator.multivariate_normal(mean, covariance, draws)
+        predicted[i] = FAULTS[fault](drawn, mean, covariance) @ DESIGN.T
     return predicted, observed, fitted
+
+
+@cache
+def raw_scores(fault: str, seed: int) -> dict[str, np.ndarray]:
+    """What each check says of many cases, low where it suspects them."""
+    predicted, observed, fitted = linear(MANY, 50, seed=seed, fault=fault)
+    noise = np.full(MANY, NOISE)
+    left = held_out_score(predicted, observed, ~fitted, noise)
+    std = np.sqrt(predicted.var(axis=1) + NOISE**2)
+    nothing = np.zeros((MANY, 1))
+    case = case_diagnostics(observed, fitted, predicted.mean(axis=1), std, nothing, nothing)
+    return {
+        "p-value": predictive_p_value(predicted, observed, fitted, noise),
+        "held-out density": left.log_density,
+        "held-out chi-square": -left.chi_square_z,
+        "leave one out": -leave_one_out_score(predicted, observed, fitted, noise),
+        "reliability": case.reliability_score,
+    }
+
+
+CHECKS = ("p-value", "held-out density", "held-out chi-square", "leave one out", "reliability")
+
+
+def flagged(check: str, fault: str) -> float:
+    """Share of cases with a fault whose calibrated score is below `LOWEST`."""
+    calibrated = CalibratedScore.fit(raw_scores("none", 1)[check])
+    return float((calibrated(raw_scores(fault, 2)[check]) < LOWEST).mean())
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_calibrated_posterior_is_flagged_as_often_as_promised(check: str) -> None:
+    assert 0.05 - (MOST_ALARMS - 0.05) < flagged(check, "none") < MOST_ALARMS
+
+
+@pytest.mark.parametrize("fault", ["too narrow", "shifted"])
+@pytest.mark.parametrize("check", CHECKS)
+def test_no_check_sees_a_small_fault(check: str, fault: str) -> None:
+    """The limit of these checks, which those of many known truths in `test_planted_faults` find."""
+    assert flagged(check, fault) < MOST_ALARMS
+
+
+@pytest.mark.parametrize(
+    ("check", "least", "most"),
+    [
+        ("p-value", 0.99, 1.0),
+        ("held-out density", 0.99, 1.0),
+        ("leave one out", 0.99, 1.0),
+        ("reliability", 0.68, 0.82),
+        ("held-out chi-square", 0.0, MOST_ALARMS),
+    ],
+)
+def test_the_prior_is_found_but_by_the_held_out_chi_square(
+    check: str, least: float, most: float
+) -> None:
+    assert least <= flagged(check, "prior") <= most
+
+
+@pytest.mark.parametrize(
+    "check", [predictive_p_value, held_out_score, leave_one_out_score, CalibratedScore]
+)
+def test_its_docstring_says_what_a_check_is_blind_to(check: Callable[..., object]) -> None:
+    said = " ".join((check.__doc__ or "").split())
+    assert "lind to" in said
+    assert "a fifth too narrow or off by half a std" in said
 
 
 def test_p_value_of_one_draw_is_the_tail_of_chi_square() -> None:

@@ -15,7 +15,7 @@ from ecguard.posterior.amortised.artefacts import load_amortised
 from ecguard.posterior.amortised.network import log_density_of, transport
 from ecguard.posterior.corrected import CORRECTION, correct, draw_amortised, from_amortised
 from ecguard.posterior.exact import infer_exact
-from ecguard.posterior.likelihood import SimulatorLikelihood
+from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
 from ecguard.posterior.population import PopulationSettings
 from ecguard.posterior.tempered import TemperedSettings, take
 from ecguard.posterior.unknowns import join, log_prior
@@ -167,6 +167,8 @@ def test_the_base_is_standard_normal(path, group):
         ({"observed": np.zeros((6, 256), bool)}, "observed"),
         ({"current": np.zeros((6, 100))}, "current"),
         ({"E_V": np.full((6, 256), np.inf)}, "E_V"),
+        ({"time_s": np.zeros((6, 256))}, "time_s"),
+        ({"current": np.full((6, 256), np.nan)}, "current"),
     ],
 )
 def test_traces_it_was_not_trained_for_are_refused(amortised, path, group, change, name):
@@ -174,6 +176,31 @@ def test_traces_it_was_not_trained_for_are_refused(amortised, path, group, chang
         from_amortised(
             amortised, group.observation._replace(**change), path.likelihood, group.task, 1
         )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"noise_std": np.full(6, 0.5)},
+        {"observed": np.arange(256) < np.full((6, 1), 5)},
+        "shorter",
+    ],
+)
+def test_a_refusal_names_the_engine_that_takes_the_traces(amortised, path, group, change):
+    seen = group.observation
+    if change == "shorter":
+        seen = Observation(*(leaf[:, ::2] for leaf in seen[:4]), seen.noise_std)
+    else:
+        seen = seen._replace(**change)
+    with pytest.raises(InputError, match=r"ecguard\.posterior\.infer_exact"):
+        from_amortised(amortised, seen, path.likelihood, group.task, 1)
+
+
+def test_a_key_for_each_trace_and_one_or_two_couples_are_asked_for(amortised, path, group):
+    with pytest.raises(InputError, match="keys"):
+        correct(path, keys(len(group) - 1))
+    with pytest.raises(InputError, match="n_couples"):
+        from_amortised(amortised, group.observation, path.likelihood, group.task, 3)
 
 
 def test_an_unknown_task_is_refused(amortised, path, group):

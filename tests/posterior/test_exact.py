@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ecguard.clean_cases import CleanSettings, draw_clean
+from ecguard.errors import InputError
 from ecguard.posterior import apparent
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.exact import FromPrior, infer_exact
@@ -82,6 +83,26 @@ def test_the_same_draws_are_worth_little_in_other_scores(found, likelihood):
     straight = sample_population(path, keys(CASES), once, start)
     other = sample_population(bent, keys(CASES), once, np.asarray(co.to_scores(coordinates, 2)))
     assert np.median(straight.efficiency) > 4 * np.median(other.efficiency)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_couples", "own", "truth"),
+    [
+        ("n_couples", 0, keys(CASES), None),
+        ("n_couples", 3, keys(CASES), None),
+        ("n_couples", None, keys(CASES), None),
+        ("keys", 2, keys(CASES - 1), None),
+        ("keys", 2, keys(CASES + 1), None),
+        ("keys", 2, jax.random.key(0), None),
+        ("truth", 2, keys(CASES), np.zeros((CASES, 9))),
+        ("truth", 1, keys(CASES), np.zeros((CASES - 1, 9))),
+        ("truth", 1, keys(CASES), np.zeros(9)),
+    ],
+)
+def test_arguments_that_do_not_fit_the_traces_are_named(likelihood, name, n_couples, own, truth):
+    with pytest.raises(InputError) as raised:
+        infer_exact(likelihood, n_couples, own, truth=truth)
+    assert raised.value.name == name
 
 
 def test_scores_off_the_prior_weigh_nothing(likelihood):

@@ -1,5 +1,6 @@
 """The exact likelihood: its grid against the family's, its value, batches and compilation."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,13 @@ from scipy.stats import norm
 from ecguard import family
 from ecguard.chunk import Chunk
 from ecguard.errors import InputError
-from ecguard.posterior.likelihood import Observation, SimulatorLikelihood, SolverGrid, solver_grid
+from ecguard.posterior.likelihood import (
+    Observation,
+    SimulatorLikelihood,
+    SolverGrid,
+    check_observation,
+    solver_grid,
+)
 from ecguard.posterior.unknowns import draw_prior
 from ecguard.waveforms import cyclic
 
@@ -112,6 +119,69 @@ def test_different_sampling_is_refused() -> None:
     with pytest.raises(InputError) as raised:
         SimulatorLikelihood.of(seen._replace(time_s=bent))
     assert raised.value.name == "time_s"
+
+
+def with_value(name: str, value: float, seen: bool = True) -> Observation:
+    """The traces with a value at a sample of the second one that was observed, or was not."""
+    whole = traces()
+    leaf = np.array(getattr(whole, name))
+    leaf[1, np.flatnonzero(whole.observed[1] == seen)[3]] = value
+    return whole._replace(**{name: leaf})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "changed"),
+    [
+        ("time_s", "trace 1", with_value("time_s", np.nan)),
+        ("time_s", "trace 0", traces()._replace(time_s=traces().time_s[:, ::-1])),
+        ("time_s", "(3, 47)", traces()._replace(time_s=traces().time_s[:, 1:])),
+        ("E_V", "nan", with_value("E_V", np.nan)),
+        ("E_V", "400.0", with_value("E_V", 400.0)),
+        ("current", "nan", with_value("current", np.nan)),
+        ("current", "-inf", with_value("current", -np.inf)),
+        ("current", "(3, 40)", traces()._replace(current=np.zeros((3, 40)))),
+        ("observed", "int64", traces()._replace(observed=np.ones((3, LENGTH), np.int64))),
+        (
+            "observed",
+            "trace 2",
+            traces()._replace(observed=np.arange(3)[:, None] < np.full(LENGTH, 2)),
+        ),
+        ("noise_std", "()", traces()._replace(noise_std=0.05)),
+        ("noise_std", "(2,)", traces()._replace(noise_std=np.ones(2))),
+        ("noise_std", "0.0", traces()._replace(noise_std=np.array([0.1, 0.0, 0.1]))),
+        ("noise_std", "-0.1", traces()._replace(noise_std=np.array([0.1, -0.1, 0.1]))),
+        ("noise_std", "nan", traces()._replace(noise_std=np.array([0.1, np.nan, 0.1]))),
+        ("observation", "(48,)", Observation(*(leaf[0] for leaf in traces()))),
+        ("observation", "(0, 48)", Observation(*(leaf[:0] for leaf in traces()))),
+        ("observation", "(3, 2)", Observation(*(leaf[:, :2] for leaf in traces()[:4]), np.ones(3))),
+    ],
+)
+def test_traces_that_no_likelihood_can_use_are_named(
+    name: str, value: str, changed: Observation
+) -> None:
+    with pytest.raises(InputError) as raised:
+        SimulatorLikelihood.of(changed)
+    assert raised.value.name == name
+    assert value in str(raised.value.args[1])
+
+
+def test_whatever_was_not_observed_is_let_through() -> None:
+    hidden = with_value("current", np.nan, seen=False)
+    plain, bare = (
+        log_likelihood(SimulatorLikelihood.of(each), particles()) for each in (traces(), hidden)
+    )
+    np.testing.assert_array_equal(plain, bare)
+
+
+def test_thousands_of_traces_are_checked_in_no_time() -> None:
+    """Some milliseconds."""
+    many = Observation(*(np.repeat(leaf, 1000, axis=0) for leaf in traces()))
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        check_observation(many)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.1
 
 
 def test_batches_give_what_one_by_one_gives() -> None:

@@ -246,6 +246,12 @@ def test_tempering_runs_on_it(surrogate: Surrogate, error: SurrogateError, chunk
         ("E_V", {"E_V": np.full((2, 256), np.nan)}),
         ("current", {"current": np.zeros(256)}),
         ("observed", {"observed": np.ones((2, 1), bool)}),
+        ("observed", {"observed": np.zeros((2, 256), bool)}),
+        ("observed", {"observed": np.ones((2, 256))}),
+        ("noise_std", {"noise_std": np.array([0.05, 0.0])}),
+        ("noise_std", {"noise_std": np.array([0.05, np.nan])}),
+        ("E_V", {"E_V": np.full((2, 256), 400.0)}),
+        ("current", {"current": np.full((2, 256), np.nan)}),
     ],
 )
 def test_traces_that_do_not_fit_are_named(

@@ -40,7 +40,8 @@ def predictive_p_value(
     freedom a sample, so that the mean of its tail over the draws takes the place of drawn
     replicates (Gelman, Meng and Stern 1996, Statistica Sinica 6, 733). The samples that were
     fitted are judged, so that clean p-values crowd about 0.5 and are not uniform: calibrate the
-    threshold.
+    threshold. Blind to draws that are a fifth too narrow or off by half a std, which move the
+    current by less than its noise; the prior in the posterior's place is found.
 
     Args:
         predicted_current: [cases, draws, L], without noise, unit of the trace.
@@ -78,7 +79,9 @@ def held_out_score(
     sample, times 1 + 1/draws. On a clean case its expectation is the number n of samples and its
     std sqrt(2 n), if there are many more draws than parameters. Fitting and judging on
     different samples keeps it calibrated (split predictive checks, Li and Huggins 2026,
-    arXiv 2203.15897).
+    arXiv 2203.15897). Both are blind to draws that are a fifth too narrow or off by half a std, and
+    the chi-square also to the prior in the posterior's place, whose draws are as wide as they are
+    off; the log density finds it.
 
     Args:
         predicted_current: [cases, draws, L], without noise, unit of the trace; two draws or more.
@@ -114,7 +117,9 @@ def leave_one_out_score(
     (Gelfand, Dey and Chang 1992; Vehtari, Gelman and Gabry 2017, Statistics and Computing 27,
     1413): no second inference is needed. Their mean log, less that of pure noise, times
     -sqrt(2 n): large where samples surprise. As a harmonic mean it needs draws that cover the
-    posterior, and one sample must not carry it.
+    posterior, and one sample must not carry it. Blind to draws that are a fifth too narrow or off
+    by half a std, and to a noise std that is granted too large; the prior in the posterior's place
+    is found.
 
     Arguments and errors are those of `held_out_score`.
     """

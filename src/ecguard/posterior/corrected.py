@@ -29,7 +29,14 @@ from ecguard.posterior.amortised.network import (
     transport,
 )
 from ecguard.posterior.amortised.traces import project
-from ecguard.posterior.likelihood import Likelihood, Observation, log_likelihood
+from ecguard.posterior.likelihood import (
+    Likelihood,
+    Observation,
+    check_keys,
+    check_n_couples,
+    check_observation,
+    log_likelihood,
+)
 from ecguard.posterior.population import PopulationSettings, sample_population
 from ecguard.posterior.tempered import Particle, Path, in_blocks
 from ecguard.posterior.unknowns import join, log_prior, n_unknowns
@@ -37,6 +44,7 @@ from ecguard.posterior.unknowns import join, log_prior, n_unknowns
 CORRECTION = PopulationSettings(n_proposals=1024)
 """Settings of the sampler: some thousand draws of a density of one couple are enough to start."""
 
+_UNTRAINED = "`ecguard.posterior.infer_exact`, which needs no training"
 _BLOCK = 8  # traces whose draws are sent back together
 
 
@@ -121,8 +129,9 @@ def from_amortised(
         n_couples: of the electrodes.
 
     Raises:
-        InputError: a noise level or a share of observed samples lies outside of what the
-            amortised posterior was trained with, or the traces have another length.
+        InputError: `check_observation` refuses the traces, their length, noise, labels or share of
+            observed samples lie outside of what the amortised posterior was trained with, or
+            `n_couples` is not 1 or 2.
     """
     summary = jnp.asarray(summaries(amortised, observation, task, n_couples))
     return FromAmortised(amortised.network, summary, likelihood, n_couples)
@@ -138,6 +147,7 @@ def summaries(
     Arguments and errors are those of `from_amortised`.
     """
     check_valid(amortised, observation, task)
+    check_n_couples(n_couples)
     arrays, task = _as_arrays(observation), np.asarray(task)
 
     def one(row: NDArray[np.intp]) -> Array:
@@ -148,12 +158,13 @@ def summaries(
 
 
 def check_valid(amortised: Amortised, observation: Observation, task: NDArray[np.integer]) -> None:
-    """Refuse traces that the amortised posterior was not trained for."""
+    """Refuse traces that the amortised posterior was not trained for; errors: `from_amortised`."""
+    check_observation(observation)
     meta = amortised.meta
     shape, noise = np.shape(observation.current), np.asarray(observation.noise_std)
-    if len(shape) != 2 or shape[1] != meta.n_samples:
+    if shape[1] != meta.n_samples:
         raise InputError(
-            "current", shape, f"[n, {meta.n_samples}] samples", "Resample, or use tempered SMC."
+            "current", shape, f"[n, {meta.n_samples}] samples", f"Resample, or use {_UNTRAINED}."
         )
     label = np.asarray(task)
     if label.shape != shape[:1] or not ((label >= 0) & (label < len(meta.task_names))).all():
@@ -170,19 +181,14 @@ def check_valid(amortised: Amortised, observation: Observation, task: NDArray[np
             "noise_std",
             float(noise[(noise < low - slack) | ~(noise <= high + slack)][0]),
             f"{low} to {high} mA/cm^2, which the amortised posterior was trained with",
-            "Use tempered SMC, or train another one.",
+            f"Use {_UNTRAINED}, or train another one.",
         )
     share = np.asarray(observation.observed).mean(axis=1)
     least = 0.5 * meta.keep_range[0]
     if share.min() < least:
         raise InputError(
-            "observed", float(share.min()), f"a share of {least} or more", "Use tempered SMC."
+            "observed", float(share.min()), f"a share of {least} or more", f"Use {_UNTRAINED}."
         )
-    for name in ("current", "E_V", "time_s"):
-        values = np.asarray(getattr(observation, name))
-        used = np.where(observation.observed, values, 0.0) if name == "current" else values
-        if not np.isfinite(used).all():
-            raise InputError(name, "NaN or infinite", "finite numbers", "Remove these traces.")
 
 
 def correct(
@@ -194,7 +200,11 @@ def correct(
         path: `from_amortised` of the traces.
         keys: a random key for each trace [n].
         settings: of the sampler; with a second couple a round has four times the draws.
+
+    Raises:
+        InputError: there is not one key for each trace.
     """
+    check_keys(keys, len(path.summary))
     size = round_size(settings, path.n_couples)
     found = sample_population(path, keys, replace(settings, n_proposals=size))
     return Inferred(

@@ -16,13 +16,21 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
+from ecguard.errors import InputError
 from ecguard.posterior import apparent
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.labels import aligned
-from ecguard.posterior.likelihood import Likelihood, log_likelihood
+from ecguard.posterior.likelihood import Likelihood, check_keys, check_n_couples, log_likelihood
 from ecguard.posterior.population import PopulationSettings, sample_population
 from ecguard.posterior.tempered import LOWEST, Particle, Path, TemperedSettings, sample_tempered
-from ecguard.posterior.unknowns import draw_prior, in_order, join, log_prior, split
+from ecguard.posterior.unknowns import (
+    draw_prior,
+    in_order,
+    join,
+    log_prior,
+    n_unknowns,
+    split,
+)
 
 _STARTS = 4000  # particles to which the first mixture is fitted, at most
 
@@ -116,8 +124,19 @@ def infer_exact(
         truth: unknowns of simulated electrodes [n, 7 m + 2], to see whether the draws reach them.
 
     Raises:
-        InputError: a trace has no finite likelihood, or its posterior is not reached.
+        InputError: `n_couples` is not 1 or 2, there is not one key and one truth for each trace, a
+            trace has no finite likelihood, or its posterior is not reached.
     """
+    check_n_couples(n_couples)
+    n = len(likelihood.observation.current)
+    check_keys(keys, n)
+    if truth is not None and np.shape(truth) != (n, n_unknowns(n_couples)):
+        raise InputError(
+            "truth",
+            np.shape(truth),
+            f"shape {(n, n_unknowns(n_couples))}",
+            "Give the unknowns of each trace, as `ecguard.posterior.unknowns.names` has them.",
+        )
     path = FromPrior.of(likelihood, n_couples)
     settings, population = settings or TemperedSettings(), population or PopulationSettings()
     particles = settings.n_particles * n_couples

@@ -6,6 +6,7 @@ error of its own; the surrogate's is measured on held-out traces.
 """
 
 import abc
+from collections import Counter
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -17,13 +18,15 @@ from jax.custom_batching import custom_vmap
 from numpy.typing import ArrayLike, NDArray
 
 from ecguard.errors import InputError
-from ecguard.posterior.unknowns import simulated
+from ecguard.posterior.unknowns import MAX_COUPLES, simulated
 from ecguard.simulator import Waveform, potential_jumps
 from ecguard.simulator.grid import TimeGrid, time_grid
 from ecguard.simulator.march import march
+from ecguard.simulator.ranges import check_waveform
 from ecguard.waveforms import refine
 
 _FINEST = 4
+_LEAST = 3  # samples, without which the grid cannot tell a jump from a step
 _EVEN = 1e-2  # of a step, by which an even time axis may stray
 
 
@@ -42,6 +45,109 @@ class Observation(NamedTuple):
     current: Any
     observed: Any
     noise_std: Any
+
+
+def check_observation(observation: Observation) -> None:
+    """Refuse traces that no likelihood can use; the leaves are read on the host.
+
+    Raises:
+        InputError: shapes disagree, `observed` is not bool or shows nothing of a trace, times do
+            not rise, a potential is out of the simulator's range, an observed current is not
+            finite, or a noise is not finite and above 0.
+    """
+    whole = Observation(*(np.asarray(leaf) for leaf in observation))
+    _check_shapes(whole)
+    time, potential, current, observed, noise = whole
+    if observed.dtype != bool:
+        raise InputError(
+            "observed", str(observed.dtype), "bool, true where seen", "Use `observed.astype(bool)`."
+        )
+    shown = observed.any(axis=1)
+    if not shown.all():
+        raise InputError(
+            "observed",
+            f"none of trace {int(np.argmin(shown))}",
+            "one sample or more of each trace",
+            "Remove this trace.",
+        )
+    with np.errstate(invalid="ignore"):
+        rising = (np.diff(time, axis=1) > 0).all(axis=1) & np.isfinite(time).all(axis=1)
+    if not rising.all():
+        raise InputError(
+            "time_s",
+            f"those of trace {int(np.argmin(rising))}",
+            "finite and rising from sample to sample, s",
+            "Sort the samples by time and remove those without one.",
+        )
+    try:
+        check_waveform(Waveform(time, potential))
+    except InputError as error:
+        raise InputError("E_V", *error.args[1:]) from None
+    bad = current[observed & ~np.isfinite(current)]
+    if bad.size:
+        raise InputError(
+            "current",
+            float(bad[0]),
+            "finite where observed, mA/cm^2",
+            "Set `observed` false at samples without a current.",
+        )
+    bad = noise[~(np.isfinite(noise) & (noise > 0))]
+    if bad.size:
+        raise InputError(
+            "noise_std",
+            float(bad[0]),
+            "finite and above 0, mA/cm^2",
+            "Pass the noise's std, not its log.",
+        )
+
+
+def _check_shapes(observation: Observation) -> None:
+    """Refuse leaves that are not all of the shape that most of them have."""
+    traces = {name: leaf.shape for name, leaf in observation._asdict().items()}
+    noise = traces.pop("noise_std")
+    (shape, _), *_ = Counter(traces.values()).most_common(1)
+    odd = [name for name, own in traces.items() if own != shape]
+    if odd:
+        raise InputError(
+            odd[0],
+            f"shape {traces[odd[0]]}",
+            f"shape {shape}, as the other leaves",
+            "Give each trace one row, and each sample one value, in every leaf.",
+        )
+    if len(shape) != 2 or shape[0] < 1 or shape[1] < _LEAST:
+        raise InputError(
+            "observation",
+            f"leaves of shape {shape}",
+            f"[n, L], one trace or more of {_LEAST} samples or more",
+            "Give each trace one row: a single one is leaf[None].",
+        )
+    if noise != shape[:1]:
+        raise InputError(
+            "noise_std", f"shape {noise}", f"shape {shape[:1]}", "Give each trace one std, mA/cm^2."
+        )
+
+
+def check_n_couples(n_couples: int) -> None:
+    """Refuse a number of couples that no posterior is made for.
+
+    Raises:
+        InputError: it is not 1 or 2.
+    """
+    if n_couples not in range(1, MAX_COUPLES + 1):
+        raise InputError("n_couples", n_couples, "1 or 2", "Say how many couples react.")
+
+
+def check_keys(keys: Array, n: int) -> None:
+    """Refuse keys that are not one for each of n traces.
+
+    Raises:
+        InputError: they are more or fewer.
+    """
+    shape = jax.random.key_data(keys).shape[:-1]
+    if shape != (n,):
+        raise InputError(
+            "keys", f"shape {shape}", f"({n},), a key a trace", f"Use jax.random.split(key, {n})."
+        )
 
 
 class Likelihood(eqx.Module):
@@ -104,8 +210,10 @@ class SimulatorLikelihood(Likelihood):
         """The likelihood of n traces; the leaves have a leading axis for `jax.vmap`.
 
         Raises:
-            InputError: the traces do not share their relative time grid.
+            InputError: `check_observation` refuses the traces, or they do not share their relative
+                time grid.
         """
+        check_observation(observation)
         grid, potential = solver_grid(observation.time_s, observation.E_V)
         time = np.asarray(observation.time_s, np.float64)
         return cls(

@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 from ecguard import family
 from ecguard.chunk import ENTRIES_PER_COUPLE
 from ecguard.errors import InputError
-from ecguard.posterior.likelihood import Likelihood, Observation
+from ecguard.posterior.likelihood import Likelihood, Observation, check_observation
 from ecguard.posterior.surrogate_error import N_STEPS, SurrogateError, check_family
 from ecguard.posterior.unknowns import n_unknowns
 from ecguard.surrogate import Surrogate
@@ -81,10 +81,11 @@ class SurrogateLikelihood(Likelihood):
             n_steps: Euler steps.
 
         Raises:
-            InputError: the surrogate is of another family, the error was measured otherwise, or
-                traces or labels do not fit the surrogate.
+            InputError: the surrogate is of another family, the error was measured otherwise,
+                `check_observation` refuses the traces, or they or labels do not fit the surrogate.
         """
         check_family(surrogate)
+        check_observation(observation)
         meta = surrogate.meta
         if n_steps != error.n_steps:
             raise InputError(
@@ -93,14 +94,9 @@ class SurrogateLikelihood(Likelihood):
                 f"{error.n_steps}, at which the error was measured",
                 "Measure the error with as many steps.",
             )
-        n = np.size(observation.noise_std)
-        whole = (n, meta.target_len)
+        n = len(observation.current)
         for name, value, shape in (
-            ("noise_std", observation.noise_std, (max(n, 1),)),
-            ("time_s", observation.time_s, whole),
-            ("E_V", observation.E_V, whole),
-            ("current", observation.current, whole),
-            ("observed", observation.observed, whole),
+            ("current", observation.current, (n, meta.target_len)),
             ("error.std", error.std, (meta.max_species, meta.n_tasks, meta.target_len)),
         ):
             if np.shape(value) != shape:
@@ -116,14 +112,11 @@ class SurrogateLikelihood(Likelihood):
             stage_id,
             _ln_duration(observation.time_s),
         )[:, meta.phys_dim_base :]
-        E_V = _single(observation.E_V)
-        if not np.isfinite(np.asarray(E_V)).all():
-            raise InputError("E_V", "NaN or infinite", "finite numbers", "Remove these traces.")
         seen = Observation(*(_single(leaf) for leaf in observation))
         return cls(
             seen._replace(observed=jnp.asarray(observation.observed, bool)),
             surrogate,
-            _encoded(surrogate, E_V),
+            _encoded(surrogate, seen.E_V),
             labels,
             jnp.swapaxes(error.std, 0, 1)[jnp.asarray(task_id)],
             n_steps,
@@ -180,11 +173,11 @@ def _ln_duration(time_s: ArrayLike) -> np.ndarray:
     time = np.asarray(time_s, np.float64)
     step = np.diff(time, axis=1)
     mean = step.mean(axis=1, keepdims=True)
-    if not ((mean > 0) & (np.abs(step - mean) <= _EVEN * mean)).all():
+    if not (np.abs(step - mean) <= _EVEN * mean).all():
         raise InputError(
             "time_s",
             "uneven steps",
-            "increasing in equal steps, as the surrogate has learnt it",
+            "rising in equal steps, as the surrogate has learnt it",
             "Interpolate the traces, or use the simulator's likelihood.",
         )
     return np.log(time[:, -1:] - time[:, :1])
