@@ -345,3 +345,9 @@ def test_the_same_key_gives_the_same_draws_and_another_one_does_not(closed):
 def test_settings_out_of_range_are_refused(name, wrong):
     with pytest.raises(InputError, match=name):
         PopulationSettings(**{name: wrong})
+
+
+@pytest.mark.parametrize(("block", "n_couples", "wanted"), [(4, 1, 4), (4, 2, 2), (1, 2, 1)])
+def test_two_couples_run_in_smaller_blocks(block: int, n_couples: int, wanted: int) -> None:
+    found = PopulationSettings(block=block, components=3).sized(500, n_couples)
+    assert found == PopulationSettings(n_proposals=500, block=wanted, components=3)

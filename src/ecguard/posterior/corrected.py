@@ -8,7 +8,6 @@ posterior makes of the coordinates: there its own law is standard normal, and wh
 is where the posterior differs from it.
 """
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -206,7 +205,7 @@ def correct(
     """
     check_keys(keys, len(path.summary))
     size = round_size(settings, path.n_couples)
-    found = sample_population(path, keys, replace(settings, n_proposals=size))
+    found = sample_population(path, keys, settings.sized(size, path.n_couples))
     return Inferred(
         found.unknowns,
         found.log_evidence,

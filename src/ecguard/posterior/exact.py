@@ -143,10 +143,10 @@ def infer_exact(
     starts = min(_STARTS, particles * settings.final_rounds)
     many = replace(settings, n_particles=particles, n_draws=starts)
     near = sample_tempered(path, keys, many)
-    size = population.n_proposals * n_couples
+    sized = population.sized(population.n_proposals * n_couples, n_couples)
     start = np.asarray(_on_one_side(path.twins(jnp.asarray(near.scores))))
     tried = None if truth is None else np.asarray(path.scores(truth))
-    found = sample_population(path, keys, replace(population, n_proposals=size), start, tried)
+    found = sample_population(path, keys, sized, start, tried)
     return Sampled(
         found.unknowns,
         found.log_evidence,

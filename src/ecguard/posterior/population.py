@@ -7,7 +7,7 @@ they do not stick as the states of a chain do. Where a path has twins, a draw st
 much as for itself, and is weighed by the mean of the densities at both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -56,6 +56,13 @@ class PopulationSettings:
         for name, value in vars(self).items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(name, value, "a whole number, 1 or more", "Choose one.")
+
+    def sized(self, n_proposals: int, n_couples: int) -> "PopulationSettings":
+        """With as many draws a round, and fewer cases together where there are two couples.
+
+        Their cases differ more in the rounds that they take, and a block is filled up to its size.
+        """
+        return replace(self, n_proposals=n_proposals, block=-(-self.block // n_couples))
 
 
 class Population(NamedTuple):
