@@ -184,7 +184,7 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
     blind = {name: result.undetectable(name) for name in MODES}
     maybe = {name: result.maybe_silent(name, SILENT_LIMIT) for name in MODES}
     words = "; ".join(
-        f"{MODES[name].title.lower()} at {', '.join(f'{x:g}' for x in np.array(LEVELS)[own])}"
+        f"{MODES[name].title.lower()} {_severities(own)}"
         for name, own in blind.items()
         if own.any()
     )
@@ -289,6 +289,15 @@ def _cells(result: DetectionResult) -> dict[tuple[str, int], Part]:
 
 def _truth(result: DetectionResult, part: Part) -> NDArray[np.floating]:
     return result.bench.sets["test"].group.unknowns[part.case]
+
+
+def _severities(chosen: NDArray[np.bool_]) -> str:
+    """Some of `LEVELS` in words; most often they are the lowest ones."""
+    if chosen.all():
+        return "at every severity"
+    if chosen[: chosen.sum()].all():
+        return f"up to {LEVELS[chosen.sum() - 1]:g}"
+    return "at " + ", ".join(f"{level:g}" for level in np.array(LEVELS)[chosen])
 
 
 def _mode_of(result: DetectionResult, row: int) -> str:
