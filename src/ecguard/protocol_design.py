@@ -300,7 +300,11 @@ def detection_limit(powers: list[Interval], power: float = 0.9) -> float | None:
 
     Between two levels it is where the straight line in the log of the coverage crosses `power`.
     """
-    values = np.array([found.value for found in powers])
+    return limit_of(np.array([found.value for found in powers]), power)
+
+
+def limit_of(values: NDArray[np.float64], power: float = 0.9) -> float | None:
+    """The same, of the shares that are caught at each of `LEVELS`."""
     enough = values >= power
     if not enough[-1]:
         return None

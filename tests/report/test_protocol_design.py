@@ -418,6 +418,8 @@ def test_claims_hold_on_the_plan(shown, result):
         assert found[key].value == pytest.approx(gain)
     ratio = limit_of(powers["default"]) / limit_of(powers[DESIGNED])
     assert found["detection-limit"].value == pytest.approx(ratio)
+    low, high = found["detection-limit"].interval
+    assert 1.0 < low < ratio < high < 3 * ratio
 
 
 def test_claims_say_what_they_stand_on(shown, result):
@@ -484,6 +486,14 @@ def test_path_that_shows_by_itself_fails_controls(shown):
     found = failed(shown, design_of(path=3.0))
     assert {"criterion-1-designed-not-confounded", "control-alarms"} <= found
     assert "criterion-2-designed-alarms" not in found
+
+
+def test_limit_ratio_is_drawn_anew_by_electrode(result):
+    """The same protocol twice: the same electrodes are drawn for both, so that nothing differs."""
+    designed = result.designed_trial
+    same = pd.limit_ratio(designed, designed)
+    assert (same.value, same.low, same.high) == (1.0, 1.0, 1.0)
+    assert same.n == len(designed.tested)
 
 
 def test_voltammogram_that_finds_nothing_counts_up_to_full_coverage(shown, result):

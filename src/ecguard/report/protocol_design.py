@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from ecguard.engines import case_keys
 from ecguard.guardrail import flag_rate
@@ -21,6 +22,7 @@ from ecguard.protocol_design import (
     Tried,
     detection_limit,
     level_of,
+    limit_of,
     run_protocol_design,
 )
 from ecguard.report.chapter import Chapter
@@ -40,6 +42,7 @@ GAIN = 0.15
 LIMIT_RATIO = 3.0
 MILD, EARLY = 0.30, 0.50  # power of one voltammogram, of the most informative protocol
 _SHOWN = RATED.index(0.1)
+_NO_LIMIT = 1.0  # coverage, where even full severity is not caught
 
 
 def settings_of(chapter: Chapter) -> ProtocolDesignSettings:
@@ -266,6 +269,25 @@ def trace_panel(result: ProtocolDesign) -> Figure:
     return lines_figure(panels, labels, ["current density / mA cm$^{-2}$"] * len(panels))
 
 
+def limit_ratio(before: Tried, after: Tried, resamples: int = 2000) -> Interval:
+    """Detection limit before over after, with its bootstrap interval; 0 where there is none after.
+
+    Electrodes of a level are drawn anew, the same ones before and after.
+    """
+    both = [own.flags(own.tested).reshape(len(LEVELS), -1) for own in (before, after)]
+    n = both[0].shape[1]
+
+    def ratio(rows: NDArray[np.intp]) -> float:
+        first, last = (limit_of(np.take_along_axis(own, rows, 1).mean(axis=1)) for own in both)
+        return 0.0 if last is None else (first or _NO_LIMIT) / last
+
+    rng = np.random.default_rng(0)
+    drawn = [ratio(rng.integers(n, size=(len(LEVELS), n))) for _ in range(resamples)]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    value = ratio(np.tile(np.arange(n), (len(LEVELS), 1)))
+    return Interval(value, float(low), float(high), both[0].size)
+
+
 def gain(result: ProtocolDesign, other: str, level: int) -> Interval:
     """What the designed protocol catches at a level beyond what another one does."""
     mine, its = (
@@ -282,7 +304,7 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
     coverage = Biofouling.full * LEVELS[level]
     informed = result.tried[result.informative].powers()
     before, after = (detection_limit(own.powers()) for own in (default, designed))
-    ceiling = before or 1.0
+    ratio = limit_ratio(default, designed)
     unseen = [
         f"{Biofouling.full * own:.2g}"
         for own, power in zip(LEVELS, designed.powers(), strict=True)
@@ -401,12 +423,13 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
         chapter.claim(
             "detection-limit",
             "Coverage caught in 90 % of cases: before over after.",
-            None if after is None else ceiling / after,
+            None if after is None else ratio.value,
             bound={"op": ">=", "value": LIMIT_RATIO},
-            n=len(designed.tested),
+            interval=None if after is None else (ratio.low, ratio.high),
+            n=ratio.n,
             note=(
                 f"Before: {'above full severity' if before is None else f'{before:.2g}'}, taken as "
-                f"{ceiling:.2g}; after: {'none' if after is None else f'{after:.2g}'}."
+                f"{before or _NO_LIMIT:.2g}; after: {'none' if after is None else f'{after:.2g}'}."
             ),
             figure=POWER_FIGURE,
         ),
