@@ -455,6 +455,21 @@ def test_coverages_that_are_not_shown_to_be_flagged_are_named(shown, result, bli
     assert found.value == len(LEVELS)
 
 
+@pytest.mark.parametrize(("flagged", "unseen"), [(26, True), (27, False)])
+def test_a_bare_majority_does_not_show_that_more_than_half_are_flagged(
+    shown, result, flagged, unseen
+):
+    tried = result.designed_trial
+    clean = tried.clean["test"]
+    accepted = clean.diagnostics[~tried.flags(clean)][0]
+    shows = np.arange(N_CELL * len(LEVELS)) >= N_CELL - flagged
+    found = np.where(shows[:, None], tried.fouled.diagnostics[0], accepted)
+    some = replace(tried, tested=replace(tried.tested, diagnostics=found))
+    other = replace(result, tried=result.tried | {DESIGNED: some})
+    claim = claims_of(shown, other)[UNSEEN]
+    assert (claim.value, claim.passed) == (int(unseen), not unseen)
+
+
 def test_blind_protocol_fails(shown, blind):
     assert failed(shown, blind) == {
         "criterion-1-designed-separation",
