@@ -53,14 +53,14 @@ def test_mode_table_tells_what_is_seen_and_what_is_not(result):
     assert flagged.startswith("100% (")
     assert (bias, covered[:4], silent[:4]) == ("ln k0 -2.0", "0% (", "0% (")
     assert limit == f"{MODES[VISIBLE].full * result.detection_limit(VISIBLE):.3g}"
-    assert unseen == " ".join(f"{x:g}" for x in np.array(LEVELS)[result.undetectable(VISIBLE)])
+    assert unseen == fc._severities(result.undetectable(VISIBLE))
     assert maybe == "–"
     _, flagged, bias, covered, silent, limit, unseen, maybe = row(table, INVISIBLE)
     assert flagged == percent(result.power(result.cell(INVISIBLE, TOP)))
     assert silent == percent(result.silent(result.cell(INVISIBLE, TOP)))
     assert (bias, covered[:4], limit) == ("ln k0 -2.0", "0% (", "–")
-    assert unseen == " ".join(f"{x:g}" for x in LEVELS)
-    assert maybe == "0.2 0.35 0.55 0.75 1"
+    assert unseen == "all"
+    assert maybe == "0.2, 0.35, 0.55, 0.75, 1"
     assert row(table, HARMLESS)[3].startswith("100% (")
     assert row(table, HARMLESS)[7] == "–"
 
@@ -202,7 +202,7 @@ def test_claims_tell_what_cannot_be_seen(chapter, result):
     assert not unseen.passed
     assert unseen.value == sum(result.undetectable(name).sum() for name in MODES)
     for name in (INVISIBLE, HARMLESS):
-        assert f"{MODES[name].title.lower()} at every severity" in unseen.note
+        assert f"{MODES[name].title.lower()}, all" in unseen.note
     maybe = found["silent-not-excluded"]
     assert not maybe.passed
     assert maybe.value == sum(result.maybe_silent(name).sum() for name in MODES)
@@ -212,10 +212,10 @@ def test_claims_tell_what_cannot_be_seen(chapter, result):
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ("11111111", "at every severity"),
+        ("11111111", "all"),
         ("11100000", "up to 0.1"),
         ("10000000", "up to 0.02"),
-        ("10100001", "at 0.02, 0.1, 1"),
+        ("10100001", "0.02, 0.1, 1"),
     ],
 )
 def test_severities_are_told_in_few_words(chosen, words):

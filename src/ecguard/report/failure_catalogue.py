@@ -61,10 +61,7 @@ def mode_table(result: DetectionResult) -> Markdown:
                 percent(result.coverage(part)),
                 percent(result.silent(part)),
                 "–" if limit is None else f"{mode.full * limit:.3g}",
-                *(
-                    " ".join(f"{level:g}" for level in np.array(LEVELS)[own]) or "–"
-                    for own in (blind, silent)
-                ),
+                *(_severities(own) if own.any() else "–" for own in (blind, silent)),
             ]
         )
     head = [
@@ -75,8 +72,8 @@ def mode_table(result: DetectionResult) -> Markdown:
         "truth in the region",
         "silent failures",
         "90 % flagged from",
-        "severities undetectable by this protocol",
-        f"severities that may fail silently in more than {SILENT_LIMIT:.0%}",
+        "undetectable severities",
+        f"over {SILENT_LIMIT:.0%} silent not excluded",
     ]
     return Markdown(table(head, rows))
 
@@ -184,7 +181,7 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
     blind = {name: result.undetectable(name) for name in MODES}
     maybe = {name: result.maybe_silent(name, SILENT_LIMIT) for name in MODES}
     words = "; ".join(
-        f"{MODES[name].title.lower()} {_severities(own)}"
+        f"{MODES[name].title.lower()}, {_severities(own)}"
         for name, own in blind.items()
         if own.any()
     )
@@ -229,7 +226,7 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
             int(sum(own.sum() for own in blind.values())),
             bound={"op": "==", "value": 0},
             n=len(cells),
-            note=f"Undetectable by this protocol: {words}." if words else "",
+            note=f"Undetectable by this protocol, by severity: {words}." if words else "",
             figure=MAP_FIGURE,
         ),
         chapter.claim(
@@ -294,10 +291,10 @@ def _truth(result: DetectionResult, part: Part) -> NDArray[np.floating]:
 def _severities(chosen: NDArray[np.bool_]) -> str:
     """Some of `LEVELS` in words; most often they are the lowest ones."""
     if chosen.all():
-        return "at every severity"
+        return "all"
     if chosen[: chosen.sum()].all():
         return f"up to {LEVELS[chosen.sum() - 1]:g}"
-    return "at " + ", ".join(f"{level:g}" for level in np.array(LEVELS)[chosen])
+    return ", ".join(f"{level:g}" for level in np.array(LEVELS)[chosen])
 
 
 def _mode_of(result: DetectionResult, row: int) -> str:
