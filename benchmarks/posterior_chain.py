@@ -21,9 +21,10 @@ from tqdm.auto import tqdm, trange
 from ecguard import family
 from ecguard.clean_cases import CleanSettings, Group, draw_clean
 from ecguard.engines import case_keys
-from ecguard.posterior import SimulatorLikelihood, correct, from_amortised, infer_exact
 from ecguard.posterior.amortised.artefacts import load_amortised
-from ecguard.posterior.exact import FromPrior
+from ecguard.posterior.corrected import correct, from_amortised
+from ecguard.posterior.exact import FromPrior, infer_exact
+from ecguard.posterior.likelihood import SimulatorLikelihood
 
 CASES, HARD, CHAINS = 350, 10, 512
 EVERY = 10  # moves, of which the last state is kept

@@ -43,7 +43,7 @@ from ecguard.posterior.unknowns import join, log_prior, n_unknowns
 CORRECTION = PopulationSettings(n_proposals=1024)
 """Settings of the sampler: some thousand draws of a density of one couple are enough to start."""
 
-_UNTRAINED = "`ecguard.posterior.infer_exact`, which needs no training"
+_UNTRAINED = "`ecguard.posterior.exact.infer_exact`, which needs no training"
 _BLOCK = 8  # traces whose draws are sent back together
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecguard.errors import InputError
-from ecguard.reference.positive import check_positive
+from ecguard.positive import check_positive
 from ecguard.reference.thermal import thermal_voltage
 from ecguard.reference.voltammogram import voltammogram
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecguard.errors import InputError
-from ecguard.reference.positive import check_positive
+from ecguard.positive import check_positive
 from ecguard.reference.thermal import FARADAY, thermal_voltage
 
 

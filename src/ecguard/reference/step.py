@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import erfcx, gamma
 
-from ecguard.reference.positive import check_positive
+from ecguard.positive import check_positive
 from ecguard.reference.thermal import FARADAY, Values, thermal_voltage
 
 _SMALL = 0.1

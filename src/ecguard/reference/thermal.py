@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import constants
 
-from ecguard.reference.positive import check_positive
+from ecguard.positive import check_positive
 
 Values = float | NDArray[np.float64]
 

@@ -6,8 +6,6 @@ from numpy.typing import ArrayLike, NDArray
 from ecguard.errors import InputError
 from ecguard.simulator import Waveform
 
-_CHECK = "check the value and its unit"
-
 
 def columns(**values: ArrayLike) -> list[NDArray[np.float64]]:
     """Values as float64 columns [..., 1], in order.
@@ -17,7 +15,7 @@ def columns(**values: ArrayLike) -> list[NDArray[np.float64]]:
     """
     arrays = {name: np.asarray(value, np.float64)[..., None] for name, value in values.items()}
     for name, array in arrays.items():
-        require(name, array, np.isfinite(array), "finite", _CHECK)
+        require(name, array, np.isfinite(array), "finite", "check the value and its unit")
     agree(**arrays)
     return list(arrays.values())
 
@@ -43,12 +41,6 @@ def require(
     value, fine = np.broadcast_arrays(value, fine)
     if not np.all(fine):
         raise InputError(name, float(value[~fine][0]), allowed, remedy)
-
-
-def positive(**values: NDArray[np.float64]) -> None:
-    """Refuse values that are not positive."""
-    for name, value in values.items():
-        require(name, value, value > 0, "finite and > 0", _CHECK)
 
 
 def at_least(least: int, **counts: int) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ecguard.errors import InputError
+from ecguard.positive import check_positive
 from ecguard.simulator import Waveform
-from ecguard.waveforms.arguments import at_least, columns, positive
+from ecguard.waveforms.arguments import at_least, columns
 from ecguard.waveforms.sequence import concatenate
 from ecguard.waveforms.step import hold
 
@@ -57,7 +58,7 @@ def cleaning_pulses(
     *_, rest_time, pulse_time = columns(
         E_rest_V=E_rest_V, E_pulse_V=E_pulse_V, strength=strength, rest_s=rest_s, pulse_s=pulse_s
     )
-    positive(rest_s=rest_time, pulse_s=pulse_time)
+    check_positive(rest_s=rest_time, pulse_s=pulse_time)
     pulse = hold(E_pulse_V, pulse_s, samples_per_step + 1, strength)
     rest = hold(E_rest_V, rest_s, samples_per_step + 1, 0.0)
     return concatenate(*(pulse, rest) * pulses)

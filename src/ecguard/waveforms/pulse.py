@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ecguard.positive import check_positive
 from ecguard.simulator import Waveform
-from ecguard.waveforms.arguments import at_least, build, columns, positive, require
+from ecguard.waveforms.arguments import at_least, build, columns, require
 
 
 def square_wave(
@@ -27,7 +28,7 @@ def square_wave(
     start, step, amplitude, frequency = columns(
         E_start_V=E_start_V, step_V=step_V, amplitude_V=amplitude_V, frequency_Hz=frequency_Hz
     )
-    positive(frequency_Hz=frequency)
+    check_positive(frequency_Hz=frequency)
     require("step_V", step, step != 0, "not 0", "give the step its direction by its sign")
     require("amplitude_V", amplitude, amplitude >= 0, ">= 0", "the sign of step_V leads")
     at_least(2, samples=samples, samples_per_period=samples_per_period)
@@ -86,7 +87,7 @@ def differential_pulse(
     start, step, pulse, period, width = columns(
         E_start_V=E_start_V, step_V=step_V, pulse_V=pulse_V, period_s=period_s, pulse_s=pulse_s
     )
-    positive(period_s=period, pulse_s=width)
+    check_positive(period_s=period, pulse_s=width)
     require("pulse_s", width, width < period, "shorter than period_s", "narrow the pulse")
     # a pulse of one sample could not be told from a peak
     at_least(2, samples=samples, base_samples=base_samples, pulse_samples=pulse_samples)

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ecguard.positive import check_positive
 from ecguard.simulator import Waveform
-from ecguard.waveforms.arguments import at_least, build, columns, phase, positive, require
+from ecguard.waveforms.arguments import at_least, build, columns, phase, require
 
 
 def cyclic(
@@ -40,7 +41,7 @@ def cyclic(
         E_second_vertex_V=given,
         scan_rate_V_s=scan_rate_V_s,
     )
-    positive(scan_rate_V_s=rate)
+    check_positive(scan_rate_V_s=rate)
     at_least(1, cycles=cycles)
     other = "E_start_V" if E_second_vertex_V is None else "E_second_vertex_V"
     require("E_vertex_V", first, first != second, f"other than {other}", "open the window")
@@ -70,7 +71,7 @@ def linear_sweep(
             differ or samples are fewer than two.
     """
     start, end, rate = columns(E_start_V=E_start_V, E_end_V=E_end_V, scan_rate_V_s=scan_rate_V_s)
-    positive(scan_rate_V_s=rate)
+    check_positive(scan_rate_V_s=rate)
     require("E_end_V", end, end != start, "other than E_start_V", "open the window, or use hold")
     way = phase(samples)
     return build(np.abs(end - start) / rate * way, start + (end - start) * way)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecguard.errors import InputError
+from ecguard.positive import check_positive
 from ecguard.simulator import Waveform
 from ecguard.waveforms.arguments import (
     agree,
@@ -16,7 +17,6 @@ from ecguard.waveforms.arguments import (
     build,
     columns,
     phase,
-    positive,
     require,
 )
 from ecguard.waveforms.scan import linear_sweep
@@ -38,7 +38,7 @@ def tone(
     mean, amplitude, frequency = columns(
         E_dc_V=E_dc_V, amplitude_V=amplitude_V, frequency_Hz=frequency_Hz
     )
-    positive(frequency_Hz=frequency)
+    check_positive(frequency_Hz=frequency)
     at_least(2, samples=samples)
     at_least(3, samples_per_period=samples_per_period)
     period = np.arange(samples) / samples_per_period
@@ -66,7 +66,7 @@ def ac_voltammetry(
         amplitude_V=amplitude_V,
         frequency_Hz=frequency_Hz,
     )
-    positive(scan_rate_V_s=rate, frequency_Hz=frequency)
+    check_positive(scan_rate_V_s=rate, frequency_Hz=frequency)
     sweep = linear_sweep(E_start_V, E_end_V, scan_rate_V_s, samples)
     below_nyquist("frequency_Hz", frequency, sweep.t_s[..., -1:] / (samples - 1))
     sine = amplitude * np.sin(2 * np.pi * frequency * sweep.t_s)
@@ -100,7 +100,7 @@ def multi_sine(
             frequency or samples are fewer than two.
     """
     mean, duration = columns(E_dc_V=E_dc_V, duration_s=duration_s)
-    positive(duration_s=duration)
+    check_positive(duration_s=duration)
     frequency, amplitude, offset = _lines(frequencies_Hz, amplitudes_V, phases_rad)
     agree(E_dc_V=mean, duration_s=duration, frequencies_Hz=frequency)
     time = duration * phase(samples)
@@ -122,7 +122,7 @@ def schroeder_phases(amplitudes: ArrayLike) -> NDArray[np.float64]:
     """
     amplitude = np.atleast_1d(np.asarray(amplitudes, np.float64))
     require("amplitudes", amplitude, np.isfinite(amplitude), "finite", "check the value")
-    positive(amplitudes=amplitude)
+    check_positive(amplitudes=amplitude)
     power = amplitude**2 / np.sum(amplitude**2, axis=-1, keepdims=True)
     twice = np.cumsum(np.cumsum(power, axis=-1), axis=-1)
     return -2 * np.pi * np.concatenate([np.zeros_like(twice[..., :1]), twice[..., :-1]], axis=-1)
@@ -149,5 +149,5 @@ def _lines(
             "one amplitude and one phase for each frequency, and one [batch]",
             "give arrays of one length",
         ) from None
-    positive(frequencies_Hz=frequency, amplitudes_V=amplitude)
+    check_positive(frequencies_Hz=frequency, amplitudes_V=amplitude)
     return frequency, amplitude, schroeder_phases(amplitude) if phases_rad is None else offset

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ecguard.positive import check_positive
 from ecguard.simulator import Waveform
-from ecguard.waveforms.arguments import at_least, build, columns, phase, positive, require
+from ecguard.waveforms.arguments import at_least, build, columns, phase, require
 from ecguard.waveforms.sequence import concatenate
 
 
@@ -22,7 +23,7 @@ def hold(
     """
     signal = 0.0 if cleaning is None else cleaning
     potential, duration, level = columns(E_V=E_V, duration_s=duration_s, cleaning=signal)
-    positive(duration_s=duration)
+    check_positive(duration_s=duration)
     inside = (level >= 0) & (level <= 1)
     require("cleaning", level, inside, "in [0, 1]", "give the share of full cleaning")
     return build(duration * phase(samples), potential, None if cleaning is None else level)
@@ -41,7 +42,7 @@ def chronoamperometry(
             are fewer than two.
     """
     rest, step, duration = columns(E_rest_V=E_rest_V, E_step_V=E_step_V, duration_s=duration_s)
-    positive(duration_s=duration)
+    check_positive(duration_s=duration)
     share = phase(samples)
     return build(duration * share, np.where(share <= 1 / 8, rest, step))
 
@@ -73,7 +74,7 @@ def double_step(
         first_s=first_s,
         second_s=second_s,
     )
-    positive(rest_s=rest, first_s=first, second_s=second)
+    check_positive(rest_s=rest, first_s=first, second_s=second)
     at_least(2, samples_per_step=samples_per_step)
     parts = ((E_rest_V, rest_s), (E_first_V, first_s), (E_second_V, second_s))
     return concatenate(*(hold(E_V, time, samples_per_step + 1) for E_V, time in parts))

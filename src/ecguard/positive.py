@@ -16,6 +16,4 @@ def check_positive(**values: ArrayLike) -> None:
         each = np.asarray(value, float)
         bad = each[~(np.isfinite(each) & (each > 0))]
         if bad.size:
-            raise InputError(
-                name, float(bad[0]), "finite and > 0", "give it in the unit of the docstring"
-            )
+            raise InputError(name, float(bad[0]), "finite and > 0", "check the value and its unit")
