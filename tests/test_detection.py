@@ -141,13 +141,14 @@ def test_more_than_half_must_be_shown_to_be_flagged(
     part = toy.tested[HARMLESS].take(np.arange(8 * 36))
     shift = np.where(np.arange(len(part)) % 36 < flagged, 9.0, -9.0)
     few = replace(part, diagnostics=np.zeros_like(part.diagnostics) + shift[:, None])
-    assert (detection.undetectable(toy.guardrail, few) == blind).all()
+    some = replace(toy, settings=replace(SETTINGS, n_cell=36), tested={HARMLESS: few})
+    assert (some.undetectable(HARMLESS) == blind).all()
 
 
 def test_verdicts_name_what_the_guardrail_does_not_see(toy: DetectionResult) -> None:
     tested = {mode: toy.tested[mode] for mode in (VISIBLE, INVISIBLE)}
     tested[VISIBLE] = with_cells(toy, VISIBLE, [0] + [9] * 7).tested[VISIBLE]
-    seen, hidden = detection.blind_spots(toy.guardrail, tested)
+    seen, hidden = replace(toy, tested=tested).blind_spots()
     mode = MODES[VISIBLE]
     assert (seen.failure, seen.unit) == (mode.title, mode.unit)
     assert seen.magnitudes == (mode.full * LEVELS[0],)
@@ -159,7 +160,7 @@ def test_verdicts_name_what_the_guardrail_does_not_see(toy: DetectionResult) -> 
     assert verdict.undetectable == (seen, hidden)
     assert f"{mode.full * LEVELS[0]:.3g} {mode.unit}" in str(seen)
     everywhere = with_cells(toy, VISIBLE, [9] * 8).tested[VISIBLE]
-    assert detection.blind_spots(toy.guardrail, {VISIBLE: everywhere}) == ()
+    assert replace(toy, tested={VISIBLE: everywhere}).blind_spots() == ()
 
 
 def test_silence_not_excluded_is_what_may_be_silent(toy: DetectionResult) -> None:

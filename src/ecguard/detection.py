@@ -26,6 +26,7 @@ from ecguard.guardrail import (
     ReferenceRule,
     ValidFor,
     Verdict,
+    mostly_flagged,
     quarters,
     reference_grid_search,
 )
@@ -46,7 +47,6 @@ MODES: dict[str, FailureMode] = {mode.name: mode() for mode in ALL}
 CONFOUNDED = "confounded"
 """Stands for a mode where a part is made as the reference makes its stress split."""
 _ROOM, _ROOM_OF_SHARE = 0.02, 0.25  # of a range, on both sides: new traces reach out a little
-_HALF = 0.5  # of the traces of a failure: what is not shown to be flagged more often passes unseen
 _FAMILIAR = 2000  # clean traces, of no case set, that the summary space is learnt from
 
 
@@ -290,7 +290,19 @@ class DetectionResult:
 
     def undetectable(self, mode: str) -> NDArray[np.bool_]:
         """Levels whose traces do not show that more than half of such are flagged [levels]."""
-        return undetectable(self.guardrail, self.tested[mode])
+        cells = [self.power(self.cell(mode, level)) for level in range(len(LEVELS))]
+        return np.array([not mostly_flagged(found) for found in cells])
+
+    def blind_spots(self) -> tuple[BlindSpot, ...]:
+        """What the guardrail does not see of the modes that were tried."""
+        found = []
+        for name in self.tested:
+            mode, unseen = MODES[name], self.undetectable(name)
+            sizes = tuple(mode.full * level for level in np.array(LEVELS)[unseen].tolist())
+            if sizes:
+                flagged = self.power(self.cell(name, len(LEVELS) - 1)).value
+                found.append(BlindSpot(mode.title, sizes, mode.unit, flagged))
+        return tuple(found)
 
     def maybe_silent(self, mode: str, limit: float = 0.10) -> NDArray[np.bool_]:
         """Levels at which more silent failures than `limit` cannot be excluded [levels]."""
@@ -305,31 +317,6 @@ class DetectionResult:
             return None
         below = np.flatnonzero(~enough)
         return LEVELS[below[-1] + 1] if len(below) else LEVELS[0]
-
-
-def undetectable(guardrail: FittedGuardrail, tested: Part) -> NDArray[np.bool_]:
-    """Levels whose traces do not show that more than half of such are flagged [levels].
-
-    Args:
-        guardrail: whatever it knows of itself.
-        tested: as many traces at each of `LEVELS`, in their order.
-    """
-    flagged = guardrail.judge(tested.diagnostics).flagged.reshape(len(LEVELS), -1)
-    found = (share(int(own.sum()), len(own)) for own in flagged)
-    return np.array([own.low <= _HALF for own in found])
-
-
-def blind_spots(guardrail: FittedGuardrail, tested: dict[str, Part]) -> tuple[BlindSpot, ...]:
-    """What a guardrail does not see, of traces of each mode at all `LEVELS`."""
-    found = []
-    for name, part in tested.items():
-        mode, unseen = MODES[name], undetectable(guardrail, part)
-        most = part.diagnostics[-(len(part) // len(LEVELS)) :]
-        flagged = float(guardrail.judge(most).flagged.mean())
-        sizes = tuple(mode.full * level for level in np.array(LEVELS)[unseen].tolist())
-        if sizes:
-            found.append(BlindSpot(mode.title, sizes, mode.unit, flagged))
-    return tuple(found)
 
 
 def run_detection(
@@ -372,25 +359,26 @@ def run_detection(
         _valid_for(settings.sets, sets["calibration"], amortised),
         CertifiedGuardrail(settings.alpha, settings.delta),
     )
-    tested = {mode: parts[f"test-{mode}"] for mode in MODES}
     pair = [clean["design"], parts["design-fouled"]]
-    return DetectionResult(
+    result = DetectionResult(
         settings=settings,
         bench=bench,
         clean=clean,
         faulty=faulty,
-        tested=tested,
+        tested={mode: parts[f"test-{mode}"] for mode in MODES},
         control=parts["control"],
         fouled=parts["fouled"],
         confounded_fouled=parts["confounded-fouled"],
         confounded_control=parts["confounded-control"],
-        guardrail=replace(guardrail, undetectable=blind_spots(guardrail, tested)),
+        guardrail=guardrail,
         reference=reference_grid_search(
             np.concatenate([part.reliability_score for part in pair]),
             np.concatenate([part.calibration_error for part in pair]),
             np.repeat([False, True], [len(part) for part in pair]),
         ),
     )
+    knowing = replace(guardrail, undetectable=result.blind_spots())
+    return replace(result, guardrail=knowing)
 
 
 def _jobs(settings: DetectionSettings) -> Iterator[tuple[str, str, NDArray[np.intp], str, Any]]:

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from ecguard.fouling import Fouling
 from ecguard.guardrail.policy import Outcome, Policy, Traces
-from ecguard.intervals import Interval, auroc_interval, difference_interval
+from ecguard.intervals import Interval, auroc_interval, mean_interval
 from ecguard.posterior.stretch import Stretch, stretch_of, stretched
 from ecguard.posterior.unknowns import names, ranges
 from ecguard.protocol import DEFAULT, Protocol
@@ -153,7 +153,7 @@ class Escalation:
         """
         case = self.electrode("test")
         own = np.bincount(case, self.weight("test") * values)[np.unique(case)]
-        return difference_interval(len(own) * own, np.zeros(len(own)))
+        return mean_interval(len(own) * own)
 
 
 def both(of: str) -> tuple[str, str]:

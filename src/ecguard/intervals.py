@@ -133,6 +133,15 @@ def difference_interval(
     return _percentile(float(statistic(difference)), draws, len(one), level)
 
 
+def mean_interval(values: ArrayLike) -> Interval:
+    """Mean [n] with its bootstrap interval.
+
+    Raises:
+        InputError: there is no value, or one is not finite.
+    """
+    return difference_interval(values, np.zeros(np.shape(values)))
+
+
 def excess_p_value(first: ArrayLike, second: ArrayLike) -> float:
     """Exact one-sided p-value that `first` is true more often than `second`, case by case.
 

@@ -5,6 +5,7 @@ from ecguard.guardrail.certificate import (
     CertifiedThreshold,
     certified_rank,
     flag_rate,
+    mostly_flagged,
 )
 from ecguard.guardrail.combined_score import CombinedScore
 from ecguard.guardrail.fitted import (
@@ -29,6 +30,7 @@ __all__ = [
     "certified_rank",
     "flag_rate",
     "load_guardrail",
+    "mostly_flagged",
     "quarters",
     "reference_grid_search",
 ]

@@ -120,3 +120,8 @@ def flag_rate(flags: ArrayLike) -> Interval:
     """Share of flagged cases with its exact interval."""
     array = np.asarray(flags, bool)
     return share(int(array.sum()), array.size)
+
+
+def mostly_flagged(rate: Interval) -> bool:
+    """Whether cases show that more than half of such are flagged; else they are undetectable."""
+    return rate.low > 0.5

@@ -21,7 +21,7 @@ from ecguard.escalation import (
 )
 from ecguard.guardrail import flag_rate
 from ecguard.guardrail.policy import ACTIONS, Outcome
-from ecguard.intervals import Interval, difference_interval
+from ecguard.intervals import Interval, mean_interval
 from ecguard.posterior.stretch import FEWEST
 from ecguard.posterior.unknowns import names
 from ecguard.protocol.trial import Trial
@@ -324,7 +324,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             "coverage",
             "Share of true values in the refit's stretched 95 % intervals, fouled electrodes, all "
             "unknowns of couple and cell.",
-            _mean_interval(covered.mean(axis=1)),
+            mean_interval(covered.mean(axis=1)),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
             f"By unknown from {each.min():.2f} ({names(1)[each.argmin()]}) to "
@@ -337,7 +337,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             "clean-coverage",
             "Share of true values in the refit's stretched 95 % intervals, clean electrodes, all "
             "unknowns; a film is in the model where the evidence prefers one.",
-            _mean_interval(clean),
+            mean_interval(clean),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE,
             f"Stretched in {finds_much(result.refit['test']).sum()} of them.",
@@ -424,11 +424,6 @@ def _film_coverage(result: Escalation) -> tuple[NDArray[np.bool_], NDArray[np.bo
         (trial.low[:, place] <= truth) & (truth <= trial.high[:, place]) for place, truth in truths
     )
     return first, second
-
-
-def _mean_interval(values: NDArray[np.floating]) -> Interval:
-    """Mean over electrodes with its bootstrap interval; an electrode's unknowns hang together."""
-    return difference_interval(values, np.zeros(len(values)))
 
 
 def _median_ratio(

@@ -245,6 +245,8 @@ def claims(chapter: Chapter, result: DetectionResult) -> tuple[Claim, ...]:
 def payload(result: DetectionResult) -> dict[str, Any]:
     """The absorption map: every mode and severity with exact intervals."""
     rows = []
+    blind = {name: result.undetectable(name) for name in MODES}
+    maybe = {name: result.maybe_silent(name, SILENT_LIMIT) for name in MODES}
     for (name, level), part in _cells(result).items():
         rates = {"flagged": result.power, "covered": result.coverage, "silent": result.silent}
         rows.append(
@@ -255,8 +257,8 @@ def payload(result: DetectionResult) -> dict[str, Any]:
                 "unit": MODES[name].unit,
                 "n": len(part),
                 "median_bias": np.median(result.bias(part), axis=0).round(6),
-                "undetectable": bool(result.undetectable(name)[level]),
-                "maybe_silent": bool(result.maybe_silent(name, SILENT_LIMIT)[level]),
+                "undetectable": bool(blind[name][level]),
+                "maybe_silent": bool(maybe[name][level]),
                 "few_effective_draws": float((part.effective < 50).mean()),
             }
             | {key: _limits(rate(part)) for key, rate in rates.items()}

@@ -207,10 +207,11 @@ def finding(result: CalibrationResult) -> Markdown:
             f"the ranks of {_worst(result.log_gamma(name))[0]} are rejected"
         )  # fmt: skip
         lines.append(f"The {name} engine: {verdict} (lowest log gamma {low[name]:+.2f}).")
-    ratio = result.case_error(CORRECTED).mean() / result.case_error(REFERENCE).mean()
-    own, exact = (result.case_error(name).mean() for name in (CORRECTED, EXACT))
+    own, exact, reference = (
+        result.case_error(name).mean() for name in (CORRECTED, EXACT, REFERENCE)
+    )
     lines.append(
-        f"The corrected engine's mean parameter error is {ratio:.2f} times that of the "
+        f"The corrected engine's mean parameter error is {own / reference:.2f} times that of the "
         f"reference's posterior, {own:.2f} prior std; the exact engine, which relies on no "
         f"training, errs by {exact:.2f}."
         + (
