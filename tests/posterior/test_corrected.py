@@ -1,6 +1,8 @@
 """The corrected amortised posterior against its parts, and against the exact sampler."""
 
+import re
 from dataclasses import replace
+from pydoc import locate
 
 import jax
 import jax.numpy as jnp
@@ -192,8 +194,10 @@ def test_a_refusal_names_the_engine_that_takes_the_traces(amortised, path, group
         seen = Observation(*(leaf[:, ::2] for leaf in seen[:4]), seen.noise_std)
     else:
         seen = seen._replace(**change)
-    with pytest.raises(InputError, match=r"ecguard\.posterior\.infer_exact"):
+    with pytest.raises(InputError, match="which needs no training") as refusal:
         from_amortised(amortised, seen, path.likelihood, group.task, 1)
+    (named,) = re.findall(r"`([\w.]+)`", str(refusal.value))
+    assert locate(named) is infer_exact
 
 
 def test_a_key_for_each_trace_and_one_or_two_couples_are_asked_for(amortised, path, group):
