@@ -22,8 +22,9 @@ from ecguard.fouling import Fouling
 from ecguard.semi_integral import exponential_sum
 from ecguard.simulator.electrode import Cell, Couples
 from ecguard.simulator.grid import TimeGrid, potential_jumps
+from ecguard.simulator.kernel import differentiable
 from ecguard.simulator.kinetics import Kinetics, kinetics_of, reduction_flux, shares
-from ecguard.simulator.memory import Gains, gains, spread, weighted_sum
+from ecguard.simulator.memory import Gains, copies, gains, spread, total, weighted_sum
 from ecguard.simulator.relaxation import mean_decay, ramp_response
 from ecguard.simulator.trace import Output
 
@@ -44,7 +45,7 @@ class _Electrode(NamedTuple):
     resistance: Array  # ohm cm^2
     capacitance: Array  # F/cm^2
     area: Array  # cm^2
-    inverse_thermal: Array  # 1/V
+    inverse_thermal: Array  # 1/V, [m, B] as all that couples share
     duration: Array  # s
     per_duration: Array  # 1/s
     root_duration: Array
@@ -160,16 +161,17 @@ def march(
     Returns:
         Current and outputs, leaves [B, L] or [B, L, m].
     """
-    dtype = applied.dtype
+    kinetics = kinetics_of(jax.tree.map(jnp.transpose, couples))
+    for_each = partial(copies, number=len(kinetics.E0))
     electrode = _Electrode(
-        kinetics=kinetics_of(jax.tree.map(jnp.transpose, couples)),
+        kinetics=kinetics,
         resistance=cell.Ru_ohm * cell.area_cm2,
         capacitance=cell.Cdl_F / cell.area_cm2,
         area=cell.area_cm2,
-        inverse_thermal=FARADAY / (GAS_CONSTANT * cell.temperature_K),
+        inverse_thermal=for_each(FARADAY / (GAS_CONSTANT * cell.temperature_K)),
         duration=grid.duration_s,
         per_duration=1.0 / grid.duration_s,
-        root_duration=jnp.sqrt(grid.duration_s),
+        root_duration=for_each(jnp.sqrt(grid.duration_s)),
         fouling=fouling,
         one=jnp.minimum(1.0 + lax.stop_gradient(cell.temperature_K), 1.0) if backward else None,
         first_share=None,
@@ -184,11 +186,32 @@ def march(
     elif grid.step.shape[1] == 1:
         rows = rows._replace(gains=gains(kernel, grid.span * grid.step))
     start = _start(applied, electrode, jumps)
+    loop = partial(_loop, span=grid.span, outputs=outputs)
+    recorded = differentiable(loop, backward=backward)(electrode, start, rows, constant)
+    initial = _initial(applied[0], start, electrode, outputs)
+    return {
+        name: jnp.moveaxis(jnp.concatenate([initial[name][None], values]), -1, 0)
+        for name, values in recorded.items()
+    }
+
+
+def _loop(
+    electrode: _Electrode,
+    start: _Slow,
+    rows: _Row,
+    constant: Gains | None,
+    *,
+    span: float,
+    outputs: tuple[Output, ...],
+) -> dict[str, Array]:
+    """The current and the outputs after each step; the gains are constant, or None where not."""
+    dtype, jumps = start.flux.dtype, start.flux_before is not None
+    kernel = exponential_sum(span)
     shape = (len(kernel.rate), *start.flux.shape)
     modes = _Modes(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype) if jumps else None)
-    unit = (1.0 / grid.span) ** 0.5  # root of the kernel's shortest time, of unit duration
+    unit = (1.0 / span) ** 0.5  # root of the kernel's shortest time, of unit duration
     weight = jnp.asarray(kernel.weight, dtype)
-    if grid.step.shape[1] > 1:
+    if rows.step.shape[1] > 1:
         weight = weight[:, None]
 
     # the backward pass recomputes a step from its root, which alone is kept
@@ -199,7 +222,7 @@ def march(
         carry: tuple[_Slow, _Modes], row: _Row
     ) -> tuple[tuple[_Slow, _Modes], dict[str, Array]]:
         slow, modes = carry
-        gain = constant or row.gains or gains(kernel, grid.span * row.step)
+        gain = constant or row.gains or gains(kernel, span * row.step)
         seen = _Seen(unit * weighted_sum(gain.decay, modes.linear), None, None)
         if modes.tails is not None:
             tail, mean = (weighted_sum(g, modes.tails) / unit for g in (gain.decay, gain.mean_tail))
@@ -213,11 +236,7 @@ def march(
         return (following, _Modes(linear, tails)), recorded
 
     _, recorded = lax.scan(advance, (start, modes), rows)
-    initial = _initial(applied[0], start, electrode, outputs)
-    return {
-        name: jnp.moveaxis(jnp.concatenate([initial[name][None], values]), -1, 0)
-        for name, values in recorded.items()
-    }
+    return recorded
 
 
 def _rows(applied: Array, cleaning: Array | None, grid: TimeGrid, jumps: bool) -> _Row:
@@ -262,7 +281,7 @@ def _start(applied: Array, electrode: _Electrode, jumps: bool) -> _Slow:
 def _surface(kinetics: Kinetics, semi_integral: Array) -> Array:
     """Summed surface concentration [B], mol/cm^3."""
     difference = kinetics.inverse_root_red - kinetics.inverse_root_ox
-    return jnp.sum(kinetics.C_ox + kinetics.C_red + semi_integral * difference, axis=0)
+    return total(kinetics.C_ox + kinetics.C_red + semi_integral * difference)
 
 
 def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms:
@@ -286,7 +305,8 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
         theta = theta + change
         adsorption = FARADAY * fouling.adsorption_mol_cm2 * change * rate
         cover = fouling.cover(theta)
-        kinetics = kinetics._replace(resistance=kinetics.resistance / cover.k0_factor)
+        slowed = kinetics.resistance / copies(cover.k0_factor, len(kinetics.E0))
+        kinetics = kinetics._replace(resistance=slowed)
         area_factor = cover.area_factor
         resistance = resistance + cover.film_ohm * electrode.area
         capacitance = capacitance * cover.capacitance_factor
@@ -399,9 +419,10 @@ def _tail_share(kinetics: Kinetics, E_V: Array, step: Array, inverse_thermal: Ar
     The exact flux is exp(x^2) erfc(x), with x = (k_f / sqrt(D_ox) + k_b / sqrt(D_red)) sqrt(h) at
     the end. A constant and a tail that have its end and its mean share as follows, to 0.005.
     """
-    rate = shares(E_V, kinetics, inverse_thermal)
+    number = len(kinetics.E0)
+    rate = shares(copies(E_V, number), kinetics, inverse_thermal)
     drain = rate.reduction * kinetics.inverse_root_ox + rate.oxidation * kinetics.inverse_root_red
-    x = drain * jnp.sqrt(step)
+    x = drain * copies(jnp.sqrt(step), number)
     fast = x / (rate.slowness + x)
     slow = 1.0 - fast
     rising = fast * (slow + 0.6 * fast)
@@ -418,8 +439,8 @@ def _solve(terms: _Terms) -> tuple[Array, Array]:
 
     def value_at(E_V: Array) -> tuple[Array, ...]:
         flux, slope = reduction_flux(E_V, kinetics, past, weight, inverse_thermal)
-        value = E_V - base - load * jnp.sum(flux, axis=0)
-        newton = -value / (1.0 - load * jnp.sum(slope, axis=0))
+        value = E_V - base - load * total(flux)
+        newton = -value / (1.0 - load * total(slope))
         return E_V, value, newton, flux, slope
 
     def moves(E_V: Array, newton: Array) -> Array:
@@ -463,9 +484,9 @@ def _root_jvp(primals: Any, tangents: Any) -> tuple[tuple[Array, Array], tuple[A
     (E_V, flux), (_, load, *terms) = primals
     _, (d_base, d_load, *d_terms) = tangents
     (_, slope), (d_flux, _) = jax.jvp(partial(reduction_flux, E_V), terms, d_terms)
-    d_E = d_base + d_load * jnp.sum(flux, axis=0) + load * jnp.sum(d_flux, axis=0)
-    d_E = d_E / (1.0 - load * jnp.sum(slope, axis=0))
-    return (E_V, flux), (d_E, d_flux + slope * d_E)
+    d_E = d_base + d_load * total(flux) + load * total(d_flux)
+    d_E = d_E / (1.0 - load * total(slope))
+    return (E_V, flux), (d_E, d_flux + slope * copies(d_E, len(slope)))
 
 
 def _step(
@@ -481,7 +502,7 @@ def _step(
     root = checkpoint_name(_solve(lax.stop_gradient(terms)), _ROOT)
     interface, flux = _root(root, balance)
     rate = row.rate * electrode.per_duration
-    faradaic = -FARADAY * terms.area_factor * jnp.sum(flux, axis=0)
+    faradaic = -FARADAY * terms.area_factor * total(flux)
     # U and its slope as the balance has them: differences of potentials would cancel
     loss = faradaic + terms.adsorption
     stored = terms.capacitance * rate * terms.drop_past

@@ -4,6 +4,9 @@ Within a step the flux is linear; after a jump it also has a tail G / sqrt(pi t)
 remains of a step of the surface concentration. The semi-integral of the tail is the constant G.
 """
 
+import operator
+from collections.abc import Iterable
+from functools import reduce
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -47,16 +50,26 @@ def gains(kernel: ExponentialSum, step: Array) -> Gains:
     return Gains(*(leaf[..., 0] if step.shape[-1] == 1 else leaf for leaf in found))
 
 
+def total(terms: Iterable[Array]) -> Array:
+    """Sum over the first axis, a short one, term by term: a kernel has no reductions."""
+    return reduce(operator.add, terms)
+
+
+def copies(value: Array, number: int) -> Array:
+    """So many copies [number, ...] of a value: the transpose of `total`."""
+    return lax.concatenate([lax.expand_dims(value, (0,))] * number, 0)
+
+
 def weighted_sum(gain: Array, modes: Array) -> Array:
     """Sum [m, B] of modes [Q, m, B] times their gains [Q] or [Q, B]."""
     if gain.ndim == 2:
-        return jnp.sum(gain[:, None] * modes, axis=0)
-    # a product of matrices: some ten times faster on a processor than a reduction
+        return total(gain[:, None] * modes)
+    # a product of matrices, which the compiler writes best
     return jnp.einsum("q,qmb->mb", gain, modes, precision=lax.Precision.HIGHEST)
 
 
 def spread(gain: Array, flux: Array) -> Array:
     """What flux [m, B] adds to the modes [Q, m, B]: the transpose of `weighted_sum`."""
     if gain.ndim == 2:
-        return gain[:, None] * flux
+        return gain[:, None] * copies(flux, len(gain))
     return jnp.einsum("q,mb->qmb", gain, flux, precision=lax.Precision.HIGHEST)
