@@ -15,12 +15,14 @@ from ecguard import family
 from ecguard.chunk import Chunk
 from ecguard.errors import InputError
 from ecguard.posterior.likelihood import (
+    LANES,
     Observation,
     SimulatorLikelihood,
     SolverGrid,
     check_observation,
     solver_grid,
 )
+from ecguard.posterior.likelihood import log_likelihood as many_log_likelihoods
 from ecguard.posterior.unknowns import draw_prior
 from ecguard.waveforms import cyclic
 
@@ -195,6 +197,17 @@ def test_batches_give_what_one_by_one_gives() -> None:
     assert float(jax.jit(lambda one, row: one(row))(alone, crowd[1, 0])) == pytest.approx(
         float(nested[1, 0]), rel=1e-5
     )
+
+
+@pytest.mark.parametrize("n_draws", [LANES, LANES + 1])
+def test_many_draws_give_what_few_give(n_draws: int) -> None:
+    """Marched in parts where they fill these, else at once."""
+    likelihood = SimulatorLikelihood.of(traces())
+    many = particles(1, N_TRACES * n_draws).reshape(N_TRACES, n_draws, -1)
+    found = many_log_likelihoods(likelihood, many)
+    assert found.shape == (N_TRACES, n_draws)
+    for k in (0, n_draws // 2, n_draws - 1):
+        np.testing.assert_allclose(found[:, k], log_likelihood(likelihood, many[:, k]), rtol=1e-4)
 
 
 def test_compiled_once(compilations: Callable[[Callable[[], object]], int]) -> None:

@@ -25,9 +25,11 @@ from ecguard.simulator.march import march
 from ecguard.simulator.ranges import check_waveform
 from ecguard.waveforms import refine
 
+LANES = 256
+"""Currents marched at once: their state stays in cache."""
+
 _FINEST = 4
 _LEAST = 3  # samples, without which the grid cannot tell a jump from a step
-_LANES = 256  # currents marched at once: their state stays in cache
 _EVEN = 1e-2  # of a step, by which an even time axis may stray
 
 
@@ -305,15 +307,15 @@ _SIMULATORS: dict[SolverGrid, Any] = {}
 
 
 def _simulator(grid: SolverGrid) -> Any:
-    """Current [G] of unknowns [d], potential [G] and duration; batches run in marches of many."""
+    """Current [G] of unknowns [d], potential [G] and duration; batches run in marches of `LANES`."""
     if grid in _SIMULATORS:
         return _SIMULATORS[grid]
 
     def run(*arguments: Array) -> Array:
         n = len(arguments[0])
-        if n <= _LANES or n % _LANES:
+        if n <= LANES or n % LANES:
             return marched(*arguments)
-        parts = (value.reshape(-1, _LANES, *value.shape[1:]) for value in arguments)
+        parts = (value.reshape(-1, LANES, *value.shape[1:]) for value in arguments)
         return lax.map(lambda part: marched(*part), tuple(parts)).reshape(n, -1)
 
     def marched(unknowns: Array, potential: Array, duration_s: Array) -> Array:
