@@ -91,6 +91,19 @@ def test_slopes_are_those_of_the_plain_loop(given, backward):
             jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), *pulled)
 
 
+@pytest.mark.parametrize("backward", [True, False])
+@pytest.mark.parametrize("second", [jax.jacfwd, jax.jacrev])
+def test_second_derivatives_are_refused_not_wrong(given, backward, second):
+    loop = differentiable(decay, backward=backward)
+    first = jax.grad if backward else jax.jacfwd
+
+    def value(rate):
+        return jnp.sum(loop(rate, *given[1:])[1] ** 2)
+
+    with pytest.raises(NotImplementedError, match="first derivatives only"):
+        second(first(value))(given[0])
+
+
 def batch(n, m, grid):
     rng, length = np.random.default_rng(1), 24
     time = np.linspace(0.0, 2.0, length) * np.ones((n, 1))

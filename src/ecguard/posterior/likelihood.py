@@ -307,7 +307,7 @@ _SIMULATORS: dict[SolverGrid, Any] = {}
 
 
 def _simulator(grid: SolverGrid) -> Any:
-    """Current [G] of unknowns [d], potential [G] and duration; batches run in marches of `LANES`."""
+    """Current [G] of unknowns [d], potential [G] and duration; batches march in parts."""
     if grid in _SIMULATORS:
         return _SIMULATORS[grid]
 

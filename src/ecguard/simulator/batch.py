@@ -73,9 +73,9 @@ def simulate_batch(
     """Simulate many traces at once; every leaf of every argument has a leading batch axis.
 
     Compiled once per shape, and once more for blocks; new values compile nothing. Differentiable
-    in all leaves but the times, in forward and reverse mode. More than `BLOCK` traces are split
-    into blocks, which go to a thread per core, so that memory beyond the traces is bounded; traced
-    calls (`jax.jit`, `jax.grad`) are not split.
+    once in all leaves but the times, in forward and reverse mode. More than `BLOCK` traces are
+    split into blocks, which go to a thread per core, so that memory beyond the traces is bounded;
+    traced calls (`jax.jit`, `jax.grad`) are not split.
 
     Args:
         waveform: leaves [batch, L].
@@ -90,6 +90,7 @@ def simulate_batch(
     Raises:
         InputError: a value is not finite or out of range, shapes disagree, time does not
             increase, or an output has no such name. Values that JAX is tracing are not checked.
+        NotImplementedError: a second derivative is taken.
     """
     arguments = (waveform, couples, cell, fouling)
     n = len(waveform.E_V)

@@ -27,17 +27,27 @@ def one_kernel(function: Callable[..., T]) -> Callable[..., T]:
     For loops of elementwise work and small products of matrices, which run on one core. Reductions,
     sorts, scatters and factorisations have no place within: where they are large, the compiler
     calls a library for them, which a kernel cannot. For derivatives, see `differentiable`.
+
+    Raises:
+        NotImplementedError: a derivative is taken of what is called.
     """
 
     def reading_all(*arguments: Any) -> T:
         nothing = _nothing(*map(jnp.asarray, jax.tree.leaves(arguments)))
         return jax.tree.map(partial(_added_at_first, number=nothing), function(*arguments))
 
+    @jax.custom_jvp
     def called(*arguments: Any) -> T:
         call = xla_metadata_call(reading_all, inlineable="false", xla_cpu_small_call="true")
         # a constant of the program would be drawn into the kernel, and its argument unread
         found: T = call(*lax.optimization_barrier(arguments))
         return found
+
+    @called.defjvp
+    def _(_primals: Any, _slopes: Any) -> Any:
+        raise NotImplementedError(
+            "The simulator has first derivatives only. Take differences of these for a second one."
+        )
 
     return called
 
