@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecguard.calibration import N_RANKED, _gather, _infer
+from ecguard.calibration import N_RANKED, _completed, _first_half, _gather
 from ecguard.clean_cases import CleanSettings, draw_clean
 from ecguard.engines import CORRECTED, EXACT, REFERENCE
 from ecguard.posterior.corrected import Inferred
@@ -80,7 +80,8 @@ class Recorder:
 def test_a_group_runs_in_two_halves_of_one_size_and_comes_back_whole(n, halves):
     (group,) = draw_clean(CleanSettings(n_cases=n, tasks=("tone",), most_couples=1))
     engines = Recorder()
-    found, seconds = _infer(engines, EXACT, group)
+    first = _first_half(engines, EXACT, group)
+    found, seconds = _completed(engines, EXACT, group, first)
     assert engines.asked == [(EXACT, half) for half in halves]
     np.testing.assert_array_equal(found.unknowns[:, 0, 0], np.arange(n))
     np.testing.assert_array_equal(found.log_evidence, np.arange(n))
