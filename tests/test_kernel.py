@@ -42,6 +42,13 @@ def test_a_loop_in_one_kernel_gives_the_same(given):
     assert kernels_in(kernel.lower(*given).compile()) == 1
 
 
+def test_other_devices_get_the_function_as_it_is(given, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    kernel = jax.jit(one_kernel(decay))
+    assert kernels_in(kernel.lower(*given).compile()) == 0
+    np.testing.assert_allclose(kernel(*given)[0], decay(*given)[0], rtol=1e-6)
+
+
 def test_arguments_that_the_compiler_knows_or_finds_unused_do_no_harm(given):
     rate, start, forcing = given
 

@@ -2,7 +2,7 @@
 
 On a processor XLA runs a program kernel by kernel. Where a step of a loop is fifty short ones,
 handing over from each to the next takes as long as the arithmetic; in one kernel they follow each
-other by themselves. Elsewhere the mark has no effect.
+other by themselves.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,12 @@ _NEVER = 1.2345e-31  # what numbers do not sum up to; too small to matter if the
 
 
 def one_kernel(function: Callable[..., T]) -> Callable[..., T]:
-    """The function, compiled as one kernel; what it reads must be among its arguments.
+    """The function, compiled as one kernel on a processor, and called as it is on other devices.
 
-    For loops of elementwise work and small products of matrices, which run on one core. Reductions,
-    sorts, scatters and factorisations have no place within: where they are large, the compiler
-    calls a library for them, which a kernel cannot. For derivatives, see `differentiable`.
+    What it reads must be among its arguments. For loops of elementwise work and small products of
+    matrices; a kernel keeps to one core. Reductions, sorts, scatters and factorisations have no
+    place within: where they are large, the compiler calls a library for them, which a kernel
+    cannot. For derivatives, see `differentiable`.
 
     Raises:
         NotImplementedError: a derivative is taken of what is called.
@@ -38,6 +39,8 @@ def one_kernel(function: Callable[..., T]) -> Callable[..., T]:
 
     @jax.custom_jvp
     def called(*arguments: Any) -> T:
+        if jax.default_backend() != "cpu":
+            return function(*arguments)
         call = xla_metadata_call(reading_all, inlineable="false", xla_cpu_small_call="true")
         # a constant of the program would be drawn into the kernel, and its argument unread
         found: T = call(*lax.optimization_barrier(arguments))
