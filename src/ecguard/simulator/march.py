@@ -155,8 +155,8 @@ def march(
         grid, couples, cell, fouling: leaves [B] or [B, m].
         jumps: whether any potential jumps.
         outputs: what to record beside the current.
-        backward: whether derivatives may be taken in reverse mode, a tenth faster then; those in
-            forward mode take a tenth longer. The numbers are the same.
+        backward: whether derivatives may be taken in reverse mode, as `differentiable` has it. The
+            numbers are the same.
 
     Returns:
         Current and outputs, leaves [B, L] or [B, L, m].
