@@ -104,10 +104,6 @@ static void group(const Job *job, int at, float *restrict E, float *restrict I)
         R[b] = film_R[b] = cell[RESISTANCE][b] * cell[AREA][b];
         C[b] = film_C[b] = cell[CAPACITANCE][b] / cell[AREA][b];
         I[b] = surface[b] = 0, area[b] = slow[b] = 1;
-        if (fouled) {
-            float lost = lost_area(f[THETA][b], f[AREA_FLOOR][b], f[AREA_EXPONENT][b]);
-            slow[b] = slowing(f[THETA][b], lost, f[K0_COEFFICIENT][b], f[PATCH][b]);
-        }
         for (int j = 0; j < m; j++) {
             const float *c = job->couple + j * n + trace[b];
             const long field = (long)m * n;
@@ -119,13 +115,6 @@ static void group(const Job *job, int at, float *restrict E, float *restrict I)
             to->last[b] = to->tail[b] = 0;
             for (int q = 0; q < job->modes; q++) to->mode[q][b] = 0;
             surface[b] += to->c_ox[b] + to->c_red[b];
-
-            /* share of the tail in the first flux */
-            float red, ox, slowness = to->clean[b] * slow[b];
-            rates((E[b] - to->E0[b]) * inverse_thermal[b], to->alpha[b], &red, &ox, &slowness);
-            float x = (red * to->per_ox[b] + ox * to->per_red[b]) * sqrtf(step[b]);
-            float rising = x * (slowness + 0.6f * x);
-            to->share[b] = rising / (rising + slowness * (2.66f * slowness + 1.06f * x));
         }
         if (fouled) {
             theta[b] = f[THETA][b];
@@ -138,8 +127,7 @@ static void group(const Job *job, int at, float *restrict E, float *restrict I)
         const float lead = (1 + 2 * growth) / (1 + growth), squared = growth / (1 + growth);
 
         if (fouled) EACH_LANE {
-            float resting = at_end[b] - lag[b] + drop[b], before = resting - at_end[b] + at_start[b];
-            float low = fminf(before, resting), high = fmaxf(before, resting);
+            float low = fminf(at_start[b], at_end[b]), high = fmaxf(at_start[b], at_end[b]);
             float signal = (high - f[CLEAN_ABOVE][b]) / fmaxf(high - low, 1e-6f);
             float loss = f[K_DES][b] + f[K_CLEAN][b] * fminf(fmaxf(signal, 0), 1);
             float g = fmaxf(gain[b] + 0.5f * growth * (gain[b] - gain_before[b]), 0);
@@ -157,6 +145,15 @@ static void group(const Job *job, int at, float *restrict E, float *restrict I)
         if (fouled || i == 1) EACH_LANE {
             float tau = film_R[b] * film_C[b] / step[b], ratio = 1 / fmaxf(tau, 1 / 80.0f);
             kept[b] = exp_(-ratio), share[b] = tau < 1 / 30.0f ? tau : mean_decay(ratio, kept[b]);
+        }
+        /* share of the tail in the first flux, as coverage leaves the couple */
+        for (int j = 0; j < m && i == 1; j++) EACH_LANE {
+            Couple *c = couple + j;
+            float red, ox, slowness = c->clean[b] * slow[b];
+            rates((at_start[b] - c->E0[b]) * inverse_thermal[b], c->alpha[b], &red, &ox, &slowness);
+            float x = (red * c->per_ox[b] + ox * c->per_red[b]) * sqrtf(step[b]);
+            float rising = x * (slowness + 0.6f * x);
+            c->share[b] = rising / (rising + slowness * (2.66f * slowness + 1.06f * x));
         }
         EACH_LANE {
             float ramp = at_end[b] - at_start[b];

@@ -15,7 +15,7 @@ class Fouling(eqx.Module):
     dtheta/dt = (k_ads c_s + k_reaction |j_F|) (1 - theta) - (k_des + k_clean u) theta
 
     with c_s the summed surface concentration of the redox species (mol cm^-3), j_F the faradaic
-    current density (A cm^-2) and u = 1 while the interface is above `clean_above_V`.
+    current density (A cm^-2) and u = 1 while the applied potential is above `clean_above_V`.
 
     Coverage reads the flux of the step before: take steps that are shorter than its relaxation.
     Allowed: fractions 0 to 1, k_ads up to 1e9, the other rates up to 1e6, the film up to 1e7 ohm,

@@ -70,7 +70,7 @@ class _Row(NamedTuple):
     fresh: Array  # 1 where the flux does not go on: at jumps, the start and far longer steps
     tail: Array  # 1/sqrt(pi t) and its mean over the step, t since the start, of unit duration
     tail_mean: Array
-    cleaning: Array | None
+    loss: Array | None  # of coverage, 1/s
     gains: Gains | None
 
 
@@ -176,16 +176,20 @@ def march(
         one=jnp.minimum(1.0 + lax.stop_gradient(cell.temperature_K), 1.0) if backward else None,
         first_share=None,
     )
-    if not jumps:
-        electrode = electrode._replace(first_share=_first_share(electrode, grid, applied[0]))
     kernel = exponential_sum(grid.span)
-    rows = _rows(applied, cleaning, grid, jumps)
+    rows = _rows(applied, grid, jumps)
+    if fouling is not None:
+        ramp = (1.0 - rows.jump) * rows.change
+        signal = None if cleaning is None else cleaning[1:]
+        rows = rows._replace(loss=fouling.loss(applied[1:] - ramp, applied[1:], signal))
+    start = _start(applied, electrode, jumps)
+    if not jumps:
+        electrode = electrode._replace(first_share=_first_share(electrode, start, rows, applied[0]))
     constant = None
     if grid.even:
         constant = gains(kernel, grid.span * grid.step[0])
     elif grid.step.shape[1] == 1:
         rows = rows._replace(gains=gains(kernel, grid.span * grid.step))
-    start = _start(applied, electrode, jumps)
     loop = partial(_loop, span=grid.span, outputs=outputs)
     recorded = differentiable(loop, backward=backward)(electrode, start, rows, constant)
     initial = _initial(applied[0], start, electrode, outputs)
@@ -239,7 +243,7 @@ def _loop(
     return recorded
 
 
-def _rows(applied: Array, cleaning: Array | None, grid: TimeGrid, jumps: bool) -> _Row:
+def _rows(applied: Array, grid: TimeGrid, jumps: bool) -> _Row:
     length, dtype = applied.shape[0] - 1, applied.dtype
     first = jnp.zeros(length, dtype).at[0].set(1.0)
     jump = potential_jumps(applied.T).T.astype(dtype) if jumps else jnp.zeros((length, 1), dtype)
@@ -262,7 +266,7 @@ def _rows(applied: Array, cleaning: Array | None, grid: TimeGrid, jumps: bool) -
         fresh=jnp.maximum(jnp.maximum(jump, first[:, None]), longer),
         tail=1.0 / (jnp.sqrt(jnp.pi) * root[1:]),
         tail_mean=2.0 / jnp.sqrt(jnp.pi) * jnp.diff(root, axis=0) / grid.step,
-        cleaning=None if cleaning is None else cleaning[1:],
+        loss=None,
         gains=None,
     )
 
@@ -293,15 +297,11 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
     step = row.step * electrode.duration
     rate = row.rate * electrode.per_duration
     if fouling is not None:
-        resting = row.applied - slow.lag + slow.drop  # E_i as if it followed the potential
-        loss = fouling.loss(resting - (1.0 - row.jump) * row.change, resting, row.cleaning)
         # the gain in mid-step; where coverage settles within a step, a mean that damps its lag
-        settles = (slow.gain + loss) * step
+        settles = (slow.gain + row.loss) * step
         ahead = 0.5 * row.growth * (1.0 - settles) / (1.0 + settles)
         gain = jnp.maximum(slow.gain + ahead * (slow.gain - slow.gain_before), 0.0)
-        # quotients: what several kernels read, the compiler computes in each if it is a product
-        turnover = (gain + loss) / rate
-        change = (gain - (gain + loss) * theta) * mean_decay(turnover, jnp.exp(-turnover)) / rate
+        change = _change(theta, gain, row.loss, rate)
         theta = theta + change
         adsorption = FARADAY * fouling.adsorption_mol_cm2 * change * rate
         cover = fouling.cover(theta)
@@ -379,6 +379,13 @@ def _terms(electrode: _Electrode, slow: _Slow, seen: _Seen, row: _Row) -> _Terms
     )
 
 
+def _change(theta: Array | float, gain: Array | float, loss: Array, rate: Array) -> Array:
+    """Of coverage, over a step of constant gain and loss (1/s); `rate` is one over the step."""
+    # quotients: what several kernels read, the compiler computes in each if it is a product
+    turnover = (gain + loss) / rate
+    return (gain - (gain + loss) * theta) * mean_decay(turnover, jnp.exp(-turnover)) / rate
+
+
 def _gathered(value: Any, one: Array | None) -> Any:
     """The value; what the backward pass gathers for it, the compiler sums once.
 
@@ -403,13 +410,18 @@ def _common(one: Array, other: Array) -> Array:
     return jnp.clip(other, jnp.minimum(one, 0.0), jnp.maximum(one, 0.0))
 
 
-def _first_share(electrode: _Electrode, grid: TimeGrid, E_V: Array) -> Array:
-    """Share of the tail in the first flux of electrodes that start at E_V."""
+def _first_share(electrode: _Electrode, start: _Slow, rows: _Row, E_V: Array) -> Array:
+    """Share of the tail in the first flux of electrodes that start at E_V, as coverage leaves it.
+
+    A blocked electrode that opens within the step passes a tail as one after a jump does.
+    """
     kinetics, fouling = electrode.kinetics, electrode.fouling
     if fouling is not None:
-        factor = fouling.cover(fouling.initial_theta).k0_factor
+        rate = rows.rate[0] * electrode.per_duration
+        theta = start.theta + _change(start.theta, start.gain, rows.loss[0], rate)
+        factor = fouling.cover(theta).k0_factor
         kinetics = kinetics._replace(resistance=kinetics.resistance / factor)
-    step = grid.step[0] * electrode.duration
+    step = rows.step[0] * electrode.duration
     return _tail_share(kinetics, E_V, step, electrode.inverse_thermal)
 
 
