@@ -70,7 +70,7 @@ class _Row(NamedTuple):
     fresh: Array  # 1 where the flux does not go on: at jumps, the start and far longer steps
     tail: Array  # 1/sqrt(pi t) and its mean over the step, t since the start, of unit duration
     tail_mean: Array
-    loss: Array | None  # of coverage, 1/s
+    loss: Any  # of coverage, 1/s; None on clean electrodes
     gains: Gains | None
 
 

@@ -13,6 +13,7 @@ from ecguard.stress.double_layer_drift import DoubleLayerDrift
 from ecguard.stress.dropped_samples import DroppedSamples
 from ecguard.stress.electrode_area import ElectrodeArea
 from ecguard.stress.experiment import Experiment
+from ecguard.stress.follow_up_reaction import FollowUpReaction
 from ecguard.stress.mains_hum import MainsHum
 from ecguard.stress.mode import FailureMode
 from ecguard.stress.noise_underestimated import NoiseUnderestimated
@@ -36,6 +37,7 @@ ALL: tuple[type[FailureMode], ...] = (
     DoubleLayerDrift,
     ElectrodeArea,
     UnknownCouple,
+    FollowUpReaction,
     SurfaceCouple,
     OxygenBackground,
     BaselineDrift,
@@ -60,6 +62,7 @@ __all__ = [
     "ElectrodeArea",
     "Experiment",
     "FailureMode",
+    "FollowUpReaction",
     "MainsHum",
     "NoiseUnderestimated",
     "OxygenBackground",

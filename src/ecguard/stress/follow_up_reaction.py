@@ -1,0 +1,149 @@
+"""The product of the electron transfer reacts on in solution: the EC mechanism."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.scipy.special import erf
+from numpy.typing import NDArray
+
+from ecguard.family import SUBSTEPS
+from ecguard.semi_integral import exponential_sum
+from ecguard.simulator import FARADAY, GAS_CONSTANT, Waveform, kinetics_of
+from ecguard.simulator.kinetics import Kinetics, shares
+from ecguard.stress.experiment import Experiment
+from ecguard.stress.mode import FailureMode
+from ecguard.waveforms import refine
+
+_SMALL = 1e-2
+
+
+class FollowUpReaction(FailureMode):
+    """The reduced form of every couple turns into something inert, at a rate of first order.
+
+    What exceeds its concentration in the bulk decays. The clean current is changed by the
+    difference of two solutions with and without the decay, at the interfacial potential of the
+    clean electrode: ohmic drop of the difference is left out. The flux is constant over a step of
+    the simulation.
+    """
+
+    name: ClassVar[str] = "follow_up_reaction"
+    title: ClassVar[str] = "Follow-up reaction"
+    unit: ClassVar[str] = "s⁻¹"
+    full: ClassVar[float] = 10.0
+    typical: ClassVar[str] = "1e-3 s⁻¹ to faster than any scan, as with quinone imines in water."
+    source: ClassVar[str] = (
+        "R. S. Nicholson and I. Shain, Anal. Chem. 36 (1964) 706; J. M. Savéant and E. Vianello, "
+        "Electrochim. Acta 12 (1967) 629."
+    )
+    at_electrode: ClassVar[bool] = True
+
+    def electrode(
+        self, experiment: Experiment, severity: NDArray[np.float64]
+    ) -> NDArray[np.floating]:
+        """The clean current, and what the decay adds to it."""
+        clean = experiment.clean()
+        return clean + self.added(experiment, clean, severity)
+
+    def added(
+        self,
+        experiment: Experiment,
+        clean: NDArray[np.floating],
+        severity: NDArray[np.float64],
+    ) -> NDArray[np.float32]:
+        """Current that the decay adds to the clean one, mA/cm^2 [n, L]."""
+        waveform, cell = experiment.waveform, experiment.cell
+        drop = 1e-3 * np.asarray(cell.Ru_ohm * cell.area_cm2)[:, None] * clean
+        fine = refine(Waveform(waveform.t_s, waveform.E_V - drop), SUBSTEPS)
+        step = np.diff(fine.t_s)
+        unit = step.min(axis=1)
+        kernel = exponential_sum(max(2.0, float((np.ptp(fine.t_s, axis=1) / unit).max())))
+        arguments = (
+            jax.tree.map(np.transpose, experiment.couples),
+            FARADAY / (GAS_CONSTANT * np.asarray(cell.temperature_K)),
+            fine.E_V[:, 1:].T,
+            step.T,
+            kernel.rate[:, None] / unit,
+            kernel.weight[:, None] / np.sqrt(unit),
+        )
+        arguments = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), arguments)
+        rates = (np.asarray(rate, np.float32) for rate in (self.magnitude(severity), 0 * severity))
+        with_decay, without = (np.asarray(_flux(rate, *arguments)) for rate in rates)
+        added = -1e3 * FARADAY * (with_decay - without).T[:, SUBSTEPS - 1 :: SUBSTEPS]
+        return np.pad(added, ((0, 0), (1, 0)))
+
+
+class _Memory(NamedTuple):
+    """Modes of the semi-integrals of the flux, [Q, m, n]; the reduced form's decay as it does."""
+
+    ox: Array
+    red: Array
+
+
+@jax.jit
+def _flux(
+    decay: Array,
+    couples: Any,
+    inverse_thermal: Array,
+    interface: Array,
+    step: Array,
+    rate: Array,
+    weight: Array,
+) -> Array:
+    """Summed flux [steps, n], mol cm^-2 s^-1, of couples whose reduced forms decay.
+
+    Args:
+        decay: rate, 1/s [n].
+        couples: leaves [m, n].
+        inverse_thermal: F/RT, 1/V [n].
+        interface: potential at the end of each step, V [steps, n].
+        step: s [steps, n].
+        rate, weight: of exponentials whose sum is 1/sqrt(pi t), in 1/s and 1/sqrt(s) [Q, n].
+    """
+    kinetics = kinetics_of(couples)
+
+    def advance(memory: _Memory, row: tuple[Array, Array]) -> tuple[_Memory, Array]:
+        E_V, h = row
+        kept_ox, kept_red = (jnp.exp(-r * h)[:, None] for r in (rate, rate + decay))
+        ox, red = kept_ox * memory.ox, kept_red * memory.red
+        past_ox, past_red = (jnp.einsum("qn,qmn->mn", weight, modes) for modes in (ox, red))
+        newest = 2.0 * jnp.sqrt(h / jnp.pi)
+        shrunk = newest * _mean_root(decay * h)
+        flux = _implicit(kinetics, inverse_thermal, E_V, past_ox, past_red, newest, shrunk)
+        ox, red = (
+            modes - (jnp.expm1(-r * h) / r)[:, None] * flux
+            for modes, r in ((ox, rate), (red, rate + decay))
+        )
+        return _Memory(ox, red), flux.sum(axis=0)
+
+    none = jnp.zeros((len(rate), *kinetics.E0.shape), step.dtype)
+    return lax.scan(advance, _Memory(none, none), (interface, step))[1]
+
+
+def _implicit(
+    kinetics: Kinetics,
+    inverse_thermal: Array,
+    E_V: Array,
+    past_ox: Array,
+    past_red: Array,
+    weight_ox: Array,
+    weight_red: Array,
+) -> Array:
+    """Butler-Volmer flux [m, n] with the semi-integrals past + weight * flux of each form."""
+    share = shares(E_V, kinetics, inverse_thermal)
+    ox = kinetics.C_ox - past_ox * kinetics.inverse_root_ox
+    red = kinetics.C_red + past_red * kinetics.inverse_root_red
+    drain = (
+        share.reduction * weight_ox * kinetics.inverse_root_ox
+        + share.oxidation * weight_red * kinetics.inverse_root_red
+    )
+    return (share.reduction * ox - share.oxidation * red) / (share.slowness + drain)
+
+
+def _mean_root(x: Array) -> Array:
+    """sqrt(pi / x) erf(sqrt(x)) / 2 for x >= 0: how decay shrinks the newest semi-integral."""
+    safe = jnp.maximum(x, _SMALL)
+    far = 0.5 * jnp.sqrt(jnp.pi / safe) * erf(jnp.sqrt(safe))
+    return jnp.where(x < _SMALL, 1.0 - x / 3.0 + x * x / 10.0, far)
