@@ -52,6 +52,31 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--force", action="store_true", help="run what is up to date as well")
     report.add_argument("--root", help="checkout to work in, by default the one around here")
 
+    screen = commands.add_parser(
+        "screen",
+        help="judge measured traces by a fitted guardrail",
+        description="Judge measured traces by a guardrail that the fifth chapter fitted on clean "
+        "traces of their kind. A trace that is of another kind is refused before any work.",
+    )
+    screen.set_defaults(command=run_screen)
+    screen.add_argument(
+        "traces",
+        nargs="+",
+        metavar="TRACE",
+        help="CSV file with the columns t_s, E_V and one of I_A, I_mA, I_uA or j_mA_cm2, "
+        "oxidation positive; lines that begin with # are comments",
+    )
+    screen.add_argument("--guardrail", required=True, help="guardrail.json of the fifth chapter")
+    screen.add_argument("--checkpoint", default="", help="the density it was fitted with")
+    screen.add_argument("--area-cm2", type=float, help="of the electrode, for columns of current")
+    screen.add_argument(
+        "--shift-V", type=float, default=0.0, help="added to potentials, for another reference (0)"
+    )
+    screen.add_argument("--seed", type=int, default=0, help="of the random draws (0)")
+    screen.add_argument(
+        "--out", default="screening", help="folder for screening.json and pictures (screening)"
+    )
+
     family = commands.add_parser("family", help="simulate the built-in family into chunks")
     family.set_defaults(command=run_family)
     family.add_argument("out_dir", help="folder for chunk_0.npz, chunk_1.npz, ...")
@@ -151,6 +176,30 @@ def split_pairs(option: str, pairs: Sequence[str]) -> list[tuple[str, str]]:
         if "=" not in pair:
             raise InputError(option, pair, "NAME=VALUE", "Write for example seed=1.")
     return [(pair.partition("=")[0], pair.partition("=")[2]) for pair in pairs]
+
+
+def run_screen(options: argparse.Namespace) -> int:
+    """`ecguard screen`."""
+    import time
+
+    from ecguard.report.parameters import check_writable
+    from ecguard.report.screening import Bench, judge_traces, save_judged, verdict_lines
+
+    started = time.perf_counter()
+    check_writable(options.out)
+    bench = Bench(
+        tuple(map(Path, options.traces)),
+        Path(options.guardrail),
+        options.checkpoint,
+        options.area_cm2,
+        options.shift_V,
+        options.seed,
+    )
+    judged = judge_traces(bench)
+    for line in verdict_lines(judged):
+        say(line)
+    say(f"See {save_judged(judged, options.out, started)}")
+    return 0
 
 
 def run_family(options: argparse.Namespace) -> int:

@@ -163,6 +163,19 @@ def test_nothing_rings_in_a_sweep(seed: int) -> None:
     assert rings[True].mean() < 0.01
 
 
+@pytest.mark.parametrize("seed", [2, 7, 12])
+def test_no_fouled_electrode_rings_in_a_sweep(seed: int) -> None:
+    """In float64; with each of these seeds one rang where cleaning read the interface."""
+    with jax.enable_x64(True):
+        trace = simulate_batch(
+            waveforms("sweep", 256, True, seed),
+            *corners(USUAL, 1, True, seed),
+            outputs=["interface_V"],
+        )
+    for name in ("current_density_mA_cm2", "interface_V"):
+        assert ringing(leaf(trace, name)).max() < 1e-4, name
+
+
 @pytest.mark.parametrize("seed", [7, 12])
 def test_no_clean_electrode_within_the_limits_rings_in_a_sweep(seed: int) -> None:
     """In float64: the rounding of float32 alternates where next to nothing flows."""

@@ -1,0 +1,147 @@
+"""One measured trace, as a potentiostat wrote it down."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecguard.errors import InputError
+from ecguard.simulator import potential_jumps
+
+CURRENT_COLUMNS = {"I_A": 1e3, "I_mA": 1.0, "I_uA": 1e-3, "j_mA_cm2": None}
+"""Names that a column of currents can have, and the mA in their unit; None for a density."""
+
+_EVEN = 1e-2  # of a step
+_SLOPE = 5  # samples of which a slope is the mean
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A trace, leaves [L].
+
+    Attributes:
+        t_s: from 0, rising.
+        E_V: potential.
+        current: density, oxidation positive, mA/cm^2.
+    """
+
+    t_s: NDArray[np.float64]
+    E_V: NDArray[np.float64]
+    current: NDArray[np.float64]
+
+    def at(self, n_samples: int) -> "Recording":
+        """The trace at so many even times.
+
+        Where more were measured, a sample is the mean of those around it, moved to its time by the
+        slope of several; where fewer, they are joined by lines. A trace that has them already stays
+        as it is.
+
+        Raises:
+            InputError: the potential jumps, so that means would mix what is before and after.
+        """
+        time = np.linspace(0.0, self.t_s[-1], n_samples)
+        length = len(self.t_s)
+        step = time[1]
+        if length == n_samples and np.abs(self.t_s - time).max() < _EVEN * step:
+            return self
+        near = np.floor(self.t_s / step + 0.5).astype(int).clip(max=n_samples - 1)
+        count = np.bincount(near, minlength=n_samples)
+        met = count > 0
+
+        def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray(np.bincount(near, values, n_samples)[met] / count[met])
+
+        def drawn(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            if length < n_samples:
+                return np.interp(time, self.t_s, values)
+            place, own = mean(self.t_s), mean(values)
+            few = np.ones(_SLOPE)
+            among = np.convolve(np.ones_like(own), few, "same")
+            slope = np.convolve(np.gradient(own, place), few, "same") / among
+            return np.interp(time, time[met], own + slope * (time[met] - place))
+
+        potential = drawn(self.E_V)
+        jumps, change = potential_jumps(potential), np.abs(np.diff(potential))
+        jumps[[0, -1]] &= change[[0, -1]] > 3.0 * np.median(change)  # else a turn at an end
+        if jumps.any():
+            raise InputError(
+                "samples", length, f"{n_samples}, as the potential jumps", "Record so many."
+            )
+        return Recording(time, potential, drawn(self.current))
+
+    def scatter(self) -> float:
+        """Std of white noise that differences of neighbours show, mA/cm^2; 0 for short traces.
+
+        A median, so that a few spikes or the steps of a pulse do not matter.
+        """
+        third = np.diff(self.current, 3)
+        if not len(third):
+            return 0.0
+        return float(np.median(np.abs(third)) / (0.6745 * np.sqrt(20.0)))
+
+
+def read_recording(
+    path: Path | str, area_cm2: float | None = None, shift_V: float = 0.0
+) -> Recording:
+    """Read a CSV file with the columns `t_s`, `E_V` and one of `CURRENT_COLUMNS`.
+
+    Lines that begin with # are comments. The time starts at 0 afterwards.
+
+    Args:
+        path: the file.
+        area_cm2: of the electrode, for columns that hold a current and not its density.
+        shift_V: added to potentials, for another reference electrode.
+
+    Raises:
+        InputError: no such file, a column that is not there, a line that is cut short, a value
+            that is no finite number, times that do not rise, or an area that is missing.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("trace", str(path), f"readable text ({error})", "Correct it.") from error
+    lines = [
+        (number, line)
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    rows = list(csv.reader(line for _, line in lines))
+    header = [name.strip() for name in rows[0]] if rows else []
+    named = [name for name in CURRENT_COLUMNS if name in header]
+    if not {"t_s", "E_V"} <= set(header) or len(named) != 1:
+        raise InputError(
+            f"the header of {path}",
+            ", ".join(header),
+            f"columns t_s, E_V and one of {', '.join(CURRENT_COLUMNS)}",
+            "Name the columns, and their units with them.",
+        )
+    per_unit = CURRENT_COLUMNS[named[0]]
+    if per_unit is not None and not (area_cm2 or 0.0) > 0:
+        raise InputError(
+            "area_cm2", area_cm2, f"above 0, as {named[0]} is a current", "Give the area."
+        )
+    places = [header.index(name) for name in ("t_s", "E_V", named[0])]
+    values = np.empty((len(rows) - 1, 3))
+    for index, ((number, _), row) in enumerate(zip(lines[1:], rows[1:], strict=True)):
+        try:
+            values[index] = [float(row[place]) for place in places]
+        except (ValueError, IndexError) as error:
+            raise InputError(
+                f"line {number} of {path}", ",".join(row), "a number in each column", "Mend it."
+            ) from error
+        if not np.isfinite(values[index]).all():
+            raise InputError(
+                f"line {number} of {path}", ",".join(row), "finite numbers", "Remove the line."
+            )
+    time, potential, current = values.T
+    falls = np.flatnonzero(np.diff(time) <= 0)
+    if len(values) < 2 or len(falls):
+        found = float(time[falls[0] + 1]) if len(falls) else len(values)
+        raise InputError(
+            f"t_s in {path}", found, "two samples or more, each later", "Sort them by time."
+        )
+    density = current if per_unit is None else current * (per_unit / float(area_cm2 or 1.0))
+    return Recording(time - time[0], potential + shift_V, density)

@@ -1,0 +1,152 @@
+"""Measured traces: what a file must hold, and how it comes to another number of samples."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecguard.errors import InputError
+from ecguard.recording import Recording, read_recording
+from ecguard.waveforms import square_wave
+
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "measured"
+
+
+def written(tmp_path: Path, *lines: str) -> Path:
+    path = tmp_path / "trace.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def sweep(length: int, noise: float = 0.0) -> Recording:
+    """Up and down, with a current that is straight but for the turn."""
+    time = np.linspace(0.0, 10.0, length)
+    rising = 1.0 - np.abs(1.0 - time / 5.0)
+    white = np.random.default_rng(0).standard_normal(length)
+    return Recording(time, 0.5 - rising, 2.0 * rising + noise * white)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "density"),
+    [("I_A", 2e-5, 2.0), ("I_mA", 2e-2, 2.0), ("I_uA", 20.0, 2.0), ("j_mA_cm2", 2.0, 2.0)],
+)
+def test_units_are_those_of_the_column(
+    tmp_path: Path, column: str, value: float, density: float
+) -> None:
+    path = written(
+        tmp_path,
+        "# a comment",
+        f"E_V, {column},t_s,temperature",
+        f"0.5,{value},3.0,25",
+        "",
+        "# another",
+        f"0.4,{-value},3.5,25",
+    )
+    found = read_recording(path, area_cm2=0.01, shift_V=0.1)
+    np.testing.assert_allclose(found.t_s, [0.0, 0.5])
+    np.testing.assert_allclose(found.E_V, [0.6, 0.5])
+    np.testing.assert_allclose(found.current, [density, -density])
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ((), "header"),
+        (("t_s,E_V,current", "0,0,0", "1,0,0"), "header"),
+        (("t_s,I_A", "0,0", "1,0"), "header"),
+        (("t_s,E_V,I_A,I_mA", "0,0,0,0", "1,0,0,0"), "header"),
+        (("t_s,E_V,I_A", "0,0,0", "1,0"), "line 3 .*'1,0'"),
+        (("t_s,E_V,I_A", "0,0,0", "1,0,x"), "line 3"),
+        (("t_s,E_V,I_A", "# a word", "0,0,nan", "1,0,0"), "line 3 .*finite"),
+        (("t_s,E_V,I_A", "0,0,0", "1,inf,0"), "line 3 .*finite"),
+        (("t_s,E_V,I_A", "0,0,0"), "t_s .*1 cannot"),
+        (("t_s,E_V,I_A", "0,0,0", "2,0,0", "1.5,0,0"), "t_s .*1.5 .*Sort"),
+        (("t_s,E_V,I_A", "0,0,0", "0,0,0"), "t_s .*Sort"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(
+    tmp_path: Path, lines: tuple[str, ...], words: str
+) -> None:
+    path = written(tmp_path, *lines)
+    with pytest.raises(InputError, match=words) as caught:
+        read_recording(path, area_cm2=0.01)
+    assert str(path) in caught.value.name
+
+
+@pytest.mark.parametrize("area", [None, 0.0, -1.0, np.nan])
+def test_a_current_needs_an_area(tmp_path: Path, area: float | None) -> None:
+    path = written(tmp_path, "t_s,E_V,I_A", "0,0,0", "1,0,0")
+    with pytest.raises(InputError, match="area_cm2"):
+        read_recording(path, area)
+
+
+def test_what_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "trace.csv").write_bytes(b"\xff\xfe\x00t_s")
+    for name in ("trace.csv", "none.csv"):
+        with pytest.raises(InputError, match=name):
+            read_recording(tmp_path / name)
+
+
+def test_even_samples_stay_as_they_are() -> None:
+    own = sweep(256)
+    assert own.at(256) is own
+
+
+@pytest.mark.parametrize("length", [100, 255, 257, 1021, 5000])
+def test_lines_stay_lines(length: int) -> None:
+    found, expected = sweep(length).at(256), sweep(256)
+    np.testing.assert_allclose(found.t_s, expected.t_s)
+    corner = np.abs(expected.t_s - 5.0) < 40.0 / min(length, 255)
+    for name in ("E_V", "current"):
+        own, true = getattr(found, name), getattr(expected, name)
+        np.testing.assert_allclose(own[~corner], true[~corner], atol=1e-12)
+        np.testing.assert_allclose(own, true, atol=0.02)
+
+
+def test_uneven_samples_are_evened() -> None:
+    own = sweep(3001)
+    keep = np.sort(np.random.default_rng(1).choice(np.arange(1, 3000), 1500, replace=False))
+    some = np.concatenate([[0], keep, [3000]])
+    part = Recording(own.t_s[some], own.E_V[some], own.current[some])
+    np.testing.assert_allclose(part.at(256).current, sweep(256).current, atol=0.02)
+
+
+def test_means_have_less_noise_and_scatter_tells_it() -> None:
+    raw = sweep(4081, noise=0.1)
+    assert raw.scatter() == pytest.approx(0.1, rel=0.1)
+    even = raw.at(256)
+    assert even.scatter() == pytest.approx(0.1 / 4, rel=0.2)
+    off = even.current - sweep(256).current
+    assert abs(np.corrcoef(off[1:], off[:-1])[0, 1]) < 3 / np.sqrt(256)
+    assert sweep(4081).scatter() < 1e-3
+    assert sweep(3).scatter() == 0.0
+
+
+def test_pulses_are_not_averaged() -> None:
+    wave = square_wave(0.5, -0.016, 0.025, 20.0, 512)
+    own = Recording(np.asarray(wave.t_s), np.asarray(wave.E_V), np.zeros(512))
+    with pytest.raises(InputError, match=r"samples = 512 .* 256, as the potential jumps"):
+        own.at(256)
+    assert own.at(512) is own
+
+
+def test_a_step_right_at_the_start_is_not_averaged() -> None:
+    time = np.linspace(0.0, 2.0, 1000)
+    step = Recording(time, np.where(time < 0.001, 0.5, -0.5), np.zeros(1000))
+    with pytest.raises(InputError, match="jumps"):
+        step.at(256)
+
+
+def test_a_turn_right_at_the_start_is_no_jump() -> None:
+    time = np.linspace(0.0, 10.0, 1000)
+    turning = Recording(time, 0.5 - 0.1 * np.abs(time - 0.03), time)
+    np.testing.assert_allclose(turning.at(256).current, np.linspace(0.0, 10.0, 256), atol=1e-9)
+
+
+def test_published_voltammograms_are_read() -> None:
+    if not SHARED.is_dir():
+        pytest.skip("the measured voltammograms are not in a user's clone")
+    for path in sorted(SHARED.glob("*.csv")):
+        found = read_recording(path, area_cm2=0.0227)
+        even = found.at(256)
+        assert np.ptp(even.current) == pytest.approx(np.ptp(found.current), rel=0.05), path.name
