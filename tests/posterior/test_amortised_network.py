@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
 from ecguard import family
 from ecguard.posterior import coordinates as co
@@ -20,10 +21,11 @@ from ecguard.posterior.amortised.network import (
     describe_waveform,
     log_density_of,
     prefix_features,
+    sample,
     transport,
 )
 from ecguard.posterior.amortised.traces import N_MODES, Projection
-from ecguard.posterior.unknowns import join, log_prior, n_unknowns
+from ecguard.posterior.unknowns import MAX_COUPLES, join, log_prior, n_unknowns
 
 N, N_TRACES = 4000, 3
 
@@ -54,13 +56,19 @@ def normal(n_couples: int, n: int) -> jax.Array:
     return jax.random.normal(jax.random.key(10 + n_couples), (N_TRACES, n, n_unknowns(n_couples)))
 
 
-@pytest.fixture(scope="module")
-def drawn(given: Given) -> dict[int, Draws]:
+@pytest.fixture(scope="module", params=["transport", "sample"])
+def drawn(given: Given, request: pytest.FixtureRequest) -> dict[int, Draws]:
     """N draws of every trace in one row, for each number of couples."""
-    found = {m: transport(*given, normal(m, N)) for m in (1, 2)}
+
+    def draws(m: int) -> Draws:
+        scores = normal(m, N)
+        if request.param == "transport":
+            return transport(*given, scores)
+        return sample(*given, scores, jax.random.uniform(jax.random.key(40 + m), scores.shape))
+
     return {
-        m: Draws(draws.coordinates.reshape(-1, n_unknowns(m)), draws.log_density.reshape(-1))
-        for m, draws in found.items()
+        m: Draws(*(leaf.reshape(N_TRACES * N, *leaf.shape[2:]) for leaf in draws(m)))
+        for m in (1, 2)
     }
 
 
@@ -78,7 +86,7 @@ def density(given: Given, coordinates: jax.Array, n_couples: int) -> np.ndarray:
 
 @both
 def test_draws_know_their_density(given: Given, drawn: dict[int, Draws], n_couples: int) -> None:
-    coordinates, own = drawn[n_couples]
+    coordinates, own, _ = drawn[n_couples]
     off = np.abs(density(given, coordinates, n_couples) - own)
     assert np.quantile(off, 0.99) < 1e-4
     assert off.max() < 0.02
@@ -96,13 +104,28 @@ def test_draws_are_electrodes_of_the_prior(drawn: dict[int, Draws], n_couples: i
 
 @both
 def test_draws_follow_their_density(drawn: dict[int, Draws], n_couples: int) -> None:
-    coordinates, own = drawn[n_couples]
+    coordinates, own, _ = drawn[n_couples]
     electrode = co.to_electrode(coordinates)
     prior = log_prior(join(electrode), n_couples) + co.log_volume(electrode)
     ratio = np.exp(np.asarray(prior - own, np.float64))
     error = ratio.std() / np.sqrt(len(ratio))
     assert ratio.mean() == pytest.approx(1.0, abs=4 * error)
     assert error < 0.1
+
+
+@both
+def test_scores_are_those_that_transport_would_take(
+    given: Given, drawn: dict[int, Draws], n_couples: int
+) -> None:
+    coordinates, _, scores = drawn[n_couples]
+    d = n_unknowns(n_couples)
+    again = transport(*given, scores.reshape(N_TRACES, N, d)).coordinates.reshape(-1, d)
+    low, high = co.widest(MAX_COUPLES)[:d].T
+    off = np.abs(np.asarray(again - coordinates)) / (high - low)
+    assert np.quantile(off, 0.999) < 1e-4
+    farthest = np.sqrt(np.log(2 / 1e-6) / (2 * len(scores)))  # once in a million, by chance
+    for column in np.asarray(scores).T:
+        assert kstest(column, "norm").statistic < farthest
 
 
 @both

@@ -22,6 +22,7 @@ LONE = list(itertools.product(ENDS, SCALES, AWAY))
 
 quantile = jax.jit(mx.quantile)
 log_density = jax.jit(mx.log_density)
+draw = jax.jit(mx.draw)
 
 
 def location(ends: tuple[float, float], scale: float, away: float | None) -> float:
@@ -78,15 +79,18 @@ def tabulated() -> tuple[np.ndarray, np.ndarray]:
     return values.astype(np.float64), density
 
 
-@pytest.fixture(scope="module")
-def draws() -> np.ndarray:
+@pytest.fixture(scope="module", params=["quantile", "draw"])
+def draws(request: pytest.FixtureRequest) -> np.ndarray:
     mixture, interval = stacked()
     many = jax.tree.map(
         lambda leaf: jnp.broadcast_to(leaf[:, None], (len(leaf), N_DRAWS, *leaf.shape[1:])),
         (mixture, interval),
     )
     scores = jax.random.normal(jax.random.key(2), (len(mixture.logits), N_DRAWS))
-    return np.asarray(quantile(*many, scores), np.float64)
+    if request.param == "quantile":
+        return np.asarray(quantile(*many, scores), np.float64)
+    chance = jax.random.uniform(jax.random.key(3), scores.shape)
+    return np.asarray(draw(*many, scores, chance).value, np.float64)
 
 
 def test_density_integrates_to_one(tabulated: tuple[np.ndarray, np.ndarray]) -> None:
@@ -138,6 +142,23 @@ def test_an_interval_without_length_is_its_one_value() -> None:
         drawn = quantile(mixture, interval, jnp.linspace(-2.0, 2.0, 4))
         np.testing.assert_allclose(drawn, 0.25, atol=1e-6)
         assert np.isfinite(log_density(mixture, drawn, interval)).all()
+
+
+def test_a_draw_knows_its_score_and_its_density() -> None:
+    mixture, interval = stacked()
+    n = len(mixture.logits)
+    many = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf[:, None], (n, 500, *leaf.shape[1:])), (mixture, interval)
+    )
+    normal = jax.random.normal(jax.random.key(4), (n, 500))
+    found = draw(*many, normal, jax.random.uniform(jax.random.key(5), (n, 500)))
+    assert all(np.isfinite(leaf).all() for leaf in found)
+    again = np.asarray(quantile(*many, found.score), np.float64)
+    value = np.asarray(found.value, np.float64)
+    length = np.asarray(many[1].high - many[1].low)
+    assert np.quantile(np.abs(again - value) / length, 0.999) < 1e-3
+    off = np.abs(np.asarray(log_density(many[0], found.value, many[1]) - found.log_density))
+    assert np.quantile(off, 0.999) < 1e-3
 
 
 def test_quantiles_rise_with_the_score_and_stay_inside_however_far() -> None:

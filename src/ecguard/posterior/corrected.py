@@ -22,9 +22,11 @@ from ecguard.errors import InputError
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.amortised.network import (
+    Draws,
     Network,
     Seen,
     describe_waveform,
+    sample,
     transport,
 )
 from ecguard.posterior.amortised.traces import project
@@ -96,6 +98,15 @@ class FromAmortised(Path):
         unknowns, ratio = _placed(self.network, self.summary, scores)
         gain = log_likelihood(self.likelihood, unknowns) + ratio
         return _particle(scores, gain), unknowns
+
+    def begin_many(self, keys: Array, n: int) -> tuple[Array, Particle, Array]:
+        d = n_unknowns(self.n_couples)
+        both = [jax.random.split(key) for key in keys]
+        normal = jnp.stack([jax.random.normal(first, (n, d)) for first, _ in both])
+        uniform = jnp.stack([jax.random.uniform(second, (n, d)) for _, second in both])
+        scores, unknowns, ratio = _sampled(self.network, self.summary, normal, uniform)
+        gain = log_likelihood(self.likelihood, unknowns) + ratio
+        return scores, _particle(scores, gain), unknowns
 
     def unknowns(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
         """Of scores of n traces [n, k, d]; in blocks of one size: n compiles nothing."""
@@ -236,7 +247,19 @@ def _placed(network: Network, summary: ArrayLike, scores: ArrayLike) -> tuple[Ar
 
     Places of a trace are rows of the network's products, which `jax.vmap` would not make them.
     """
-    found = transport(network, jnp.asarray(summary), jnp.asarray(scores))
+    return _weighed(transport(network, jnp.asarray(summary), jnp.asarray(scores)))
+
+
+@eqx.filter_jit
+def _sampled(
+    network: Network, summary: ArrayLike, normal: Array, uniform: Array
+) -> tuple[Array, Array, Array]:
+    """Scores of draws [n, k, d], and what `_placed` makes of them."""
+    found = sample(network, jnp.asarray(summary), normal, uniform)
+    return found.scores, *_weighed(found)
+
+
+def _weighed(found: Draws) -> tuple[Array, Array]:
     electrode = co.to_electrode(found.coordinates)
     unknowns = join(electrode)
     n_couples = electrode.E0.shape[-1]

@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 
 from ecguard.errors import InputError
 from ecguard.posterior.student_mixture import StudentMixture, fit_mixture, systematic
-from ecguard.posterior.tempered import LOWEST, Path, over_blocks, take
+from ecguard.posterior.tempered import LOWEST, Particle, Path, over_blocks, take
 
 _FITTED_FOR_EACH = 25  # effective draws a dimension; weights are tempered until a fit has as many
 
@@ -113,14 +113,13 @@ def sample_population(
         real, own = rows[: len(np.unique(rows))], take(path, rows)
         first = pools[rows[0]].rounds == 0
         if first and start is None:
-            places = own.draw_many(keys[rows], settings.n_proposals)
+            seen = _sorted(own, *own.begin_many(keys[rows], settings.n_proposals))
         else:
             near = (start[row] if first and start is not None else None for row in real)
             drawn = np.stack([pools[row].propose(k) for row, k in zip(real, near, strict=True)])
-            drawn = drawn[np.arange(len(rows)).clip(max=len(real) - 1)]
-            places = drawn
-        for row, seen in zip(real, _seen(own, places), strict=False):
-            pools[row].add(seen)
+            seen = _seen(own, drawn[np.arange(len(rows)).clip(max=len(real) - 1)])
+        for row, each in zip(real, seen, strict=False):
+            pools[row].add(each)
 
     for _ in range(settings.most_rounds):
         over_blocks(advance, left, settings.block)
@@ -276,9 +275,13 @@ def _tempered(log_weight: Floats, least: float) -> Floats:
 
 
 def _seen(path: Path, places: ArrayLike) -> list[_Seen]:
-    """What places [cases, N, d] weigh, and next to nothing where that is not finite."""
+    """What places [cases, N, d] weigh."""
     places = jnp.asarray(places, jnp.float32)
-    weighed, placed = path.weigh_many(places)
+    return _sorted(path, places, *path.weigh_many(places))
+
+
+def _sorted(path: Path, places: Array, weighed: Particle, placed: Array) -> list[_Seen]:
+    """What was found of each case, and next to nothing where that is not finite."""
     unknowns = np.asarray(placed, np.float32)
     leaves = (jnp.swapaxes(path.twins(places), 0, 1), weighed.base, weighed.gain)
     twins, base, gain = (np.asarray(leaf, np.float64) for leaf in leaves)

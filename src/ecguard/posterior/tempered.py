@@ -126,6 +126,11 @@ class Path(eqx.Module):
         """
         return _weigh(self, scores), scores
 
+    def begin_many(self, keys: Array, n: int) -> tuple[Array, Particle, Array]:
+        """Scores [cases, n, d] from the bases of several cases, with what they weigh."""
+        scores = self.draw_many(keys, n)
+        return scores, *self.weigh_many(scores)
+
     def twins(self, scores: Array) -> Array:
         """Scores [n, d], or [cases, n, d], and their twins where there are any [1 or 2, ..., d].
 

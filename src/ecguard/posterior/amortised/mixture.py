@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import ndtr
+from jax.scipy.special import ndtr, ndtri
 from jax.scipy.stats import norm
 
 from ecguard.posterior.coordinates import Interval
 from ecguard.simulator.relaxation import lost_share
 
+_LEAST_SHARE = 1e-37  # whose quantile float32 has
 _STEPS = 16  # of a quantile; most need four, and more where components lie apart
 
 
@@ -53,26 +54,12 @@ def quantile(mixture: Mixture, interval: Interval, score: Array) -> Array:
     each = _quantiles(mixture, interval, score[..., None])
     weight = jax.nn.softmax(mixture.logits, axis=-1)
     start = jnp.sum(weight * each, axis=-1)
-    rate = jnp.exp(-mixture.log_scale)
-    low, high = _ends(mixture, interval)
-    share = weight / _part((interval.high - interval.low)[..., None] * rate)
-    log_low, log_high = jax.nn.log_sigmoid(-low), jax.nn.log_sigmoid(high)
+    cut = _cut(mixture, interval)
     wanted = norm.logcdf(score) - norm.logcdf(-score)
-    # components come first in the loop, whose sums then run over whole rows of values
-    leaves = (mixture.location, rate, share, log_low, log_high)
-    location, rate, share, log_low, log_high = (jnp.moveaxis(leaf, -1, 0) for leaf in leaves)
 
     def step(_: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         first, last, value = state
-        z = (value - location) * rate
-        both = 1.0 + jnp.exp(-jnp.abs(z))  # what the sigmoids of z and -z share, below the line
-        # of the sigmoids at the ends, so that no component is lost in a tail
-        to_high = jnp.exp(jnp.minimum(z, 0.0) - log_high) / both
-        to_low = jnp.exp(jnp.minimum(-z, 0.0) - log_low) / both
-        below = share * to_high * _part((value - interval.low) * rate)
-        above = share * to_low * _part((interval.high - value) * rate)
-        own = share * to_high * to_low * rate
-        below, above, own = (jnp.sum(each, axis=0) for each in (below, above, own))
+        below, above, own = _sides(cut, interval, value)
         over = jnp.log(below) - jnp.log(above) - wanted
         first, last = jnp.where(over < 0, value, first), jnp.where(over < 0, last, value)
         there = value - over / (own / below + own / above)
@@ -82,6 +69,66 @@ def quantile(mixture: Mixture, interval: Interval, score: Array) -> Array:
     bracket = (jnp.min(each, axis=-1), jnp.max(each, axis=-1))
     *_, value = jax.lax.fori_loop(0, _STEPS, step, (*bracket, start))
     return jnp.clip(value, interval.low, interval.high)
+
+
+class Drawn(NamedTuple):
+    """Values [...], the scores whose quantiles they are, and the ln density there."""
+
+    value: Array
+    score: Array
+    log_density: Array
+
+
+def draw(mixture: Mixture, interval: Interval, normal: Array, uniform: Array) -> Drawn:
+    """A value [...] of one component, which chance picks: no steps are needed.
+
+    Args:
+        mixture, interval: the density.
+        normal: standard normal draws [...], which say where in the component.
+        uniform: draws in 0..1 [...], which pick it.
+    """
+    weight = jax.nn.softmax(mixture.logits, axis=-1)
+    reached = jnp.cumsum(weight, axis=-1)[..., :-1]
+    place = jnp.sum(uniform[..., None] > reached, axis=-1, keepdims=True)
+    picked = place == jnp.arange(weight.shape[-1])
+    own = Mixture(*(jnp.sum(jnp.where(picked, leaf, 0.0), -1, keepdims=True) for leaf in mixture))
+    value = _quantiles(own, interval, normal[..., None])[..., 0]
+    below, above, density = _sides(_cut(mixture, interval), interval, value)
+    far = ndtri(jnp.maximum(jnp.minimum(below, above) / (below + above), _LEAST_SHARE))
+    return Drawn(value, jnp.where(below < above, far, -far), jnp.log(density))
+
+
+class _Cut(NamedTuple):
+    """A mixture on its interval, leaves [K, ...]: sums over components run over whole rows."""
+
+    location: Array
+    rate: Array  # 1/scale
+    share: Array  # weight over the part of the component's probability
+    log_low: Array  # ln of the sigmoids that all of the interval shares, at either end
+    log_high: Array
+
+
+def _cut(mixture: Mixture, interval: Interval) -> _Cut:
+    rate = jnp.exp(-mixture.log_scale)
+    low, high = _ends(mixture, interval)
+    weight = jax.nn.softmax(mixture.logits, axis=-1)
+    share = weight / _part((interval.high - interval.low)[..., None] * rate)
+    sigmoids = jax.nn.log_sigmoid(-low), jax.nn.log_sigmoid(high)
+    leaves = (mixture.location, rate, share, *sigmoids)
+    return _Cut(*(jnp.moveaxis(leaf, -1, 0) for leaf in leaves))
+
+
+def _sides(cut: _Cut, interval: Interval, value: Array) -> tuple[Array, Array, Array]:
+    """Shares of a mixture below and above a value [...], and its density there."""
+    z = (value - cut.location) * cut.rate
+    both = 1.0 + jnp.exp(-jnp.abs(z))  # what the sigmoids of z and -z share, below the line
+    # of the sigmoids at the ends, so that no component is lost in a tail
+    to_high = jnp.exp(jnp.minimum(z, 0.0) - cut.log_high) / both
+    to_low = jnp.exp(jnp.minimum(-z, 0.0) - cut.log_low) / both
+    below = cut.share * to_high * _part((value - interval.low) * cut.rate)
+    above = cut.share * to_low * _part((interval.high - value) * cut.rate)
+    own = cut.share * to_high * to_low * cut.rate
+    return jnp.sum(below, axis=0), jnp.sum(above, axis=0), jnp.sum(own, axis=0)
 
 
 def _quantiles(mixture: Mixture, interval: Interval, score: Array) -> Array:

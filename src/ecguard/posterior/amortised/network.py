@@ -6,6 +6,7 @@ gives a mixture on the coordinate's interval. The product of these is the densit
 prior's support, integrates to one, and is drawn from without rejection.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from jax import Array
 
 from ecguard import family
 from ecguard.posterior import coordinates as co
-from ecguard.posterior.amortised.mixture import Mixture, log_density, quantile
+from ecguard.posterior.amortised.mixture import Drawn, Mixture, draw, log_density, quantile
 from ecguard.posterior.amortised.traces import N_MODES, Projection
 from ecguard.posterior.unknowns import MAX_COUPLES, n_unknowns
 
@@ -241,10 +242,11 @@ def _normalised(x: Array) -> Array:
 
 
 class Draws(NamedTuple):
-    """Coordinates [..., d] and the ln density [...] they were drawn with."""
+    """Coordinates [..., d], the ln density [...] they were drawn with, and scores [..., d]."""
 
     coordinates: Array
     log_density: Array
+    scores: Array
 
 
 def transport(network: Network, summary: Array, scores: Array) -> Draws:
@@ -258,10 +260,44 @@ def transport(network: Network, summary: Array, scores: Array) -> Draws:
         summary: of n traces [n, summary].
         scores: [n, k, 7 m + 2].
     """
-    d = scores.shape[-1]
+
+    def placed(position: int, mixture: Mixture, interval: co.Interval) -> Drawn:
+        score = scores[..., position]
+        value = quantile(mixture, interval, score)
+        return Drawn(value, score, log_density(mixture, value, interval))
+
+    return _drawn(network, summary, scores.shape, placed)
+
+
+def sample(network: Network, summary: Array, normal: Array, uniform: Array) -> Draws:
+    """Draws as `transport` makes them of standard normal scores, in half of the time.
+
+    Chance picks a component of each conditional density, whose quantile is a closed form; the
+    score of the draw follows from where it lies.
+
+    Args:
+        network: the weights.
+        summary: of n traces [n, summary].
+        normal, uniform: standard normal draws, and draws in 0..1 [n, k, 7 m + 2].
+    """
+
+    def placed(position: int, mixture: Mixture, interval: co.Interval) -> Drawn:
+        return draw(mixture, interval, normal[..., position], uniform[..., position])
+
+    return _drawn(network, summary, normal.shape, placed)
+
+
+def _drawn(
+    network: Network,
+    summary: Array,
+    shape: tuple[int, ...],
+    placed: Callable[[int, Mixture, co.Interval], Drawn],
+) -> Draws:
+    """Draws [n, k, d], coordinate by coordinate, on the interval that those before leave it."""
+    d = shape[-1]
     n_couples = (d - co.CELL) // co.PER_COUPLE
-    drawn = jnp.zeros((*scores.shape[:2], N_COORDINATES)) + 0.5
-    total = jnp.zeros(scores.shape[:2])
+    drawn = jnp.zeros((*shape[:2], N_COORDINATES)) + 0.5
+    total, scores = jnp.zeros(shape[:2]), []
     for position in range(d):
         own = _interval_of(position, drawn, n_couples)
         told = jax.tree.map(lambda leaf: leaf[:, None, :], network.tell(position, summary))
@@ -269,10 +305,11 @@ def transport(network: Network, summary: Array, scores: Array) -> Draws:
         low, high = _WIDEST[position]
         half, middle = (high - low) / 2, (high + low) / 2
         unit = co.Interval((own.low - middle) / half, (own.high - middle) / half)
-        value = quantile(mixture, unit, scores[..., position])
-        total = total + log_density(mixture, value, unit) - np.log(half)
-        drawn = drawn.at[..., position].set(middle + half * value)
-    return Draws(drawn[..., :d], total)
+        found = placed(position, mixture, unit)
+        total = total + found.log_density - np.log(half)
+        scores.append(found.score)
+        drawn = drawn.at[..., position].set(middle + half * found.value)
+    return Draws(drawn[..., :d], total, jnp.stack(scores, axis=-1))
 
 
 def _interval_of(position: int, drawn: Array, n_couples: int) -> co.Interval:
