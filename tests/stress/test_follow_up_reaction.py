@@ -103,6 +103,23 @@ def test_a_current_that_diffusion_limits_stays(
     assert change.max() < 1e-3 * np.abs(clean).max()
 
 
+def test_the_potential_at_the_interface_decides(
+    bench: Callable[..., Experiment], scan: Waveform
+) -> None:
+    """As much is added to an electrode with resistance as to one without at what is left of E."""
+    mode, severity = FollowUpReaction(), np.full(2, 0.3)
+    resisting = bench(scan, Ru_ohm=2000.0, Cdl_F=0.0)
+    clean = resisting.clean()
+    found = mode.added(resisting, clean, severity)
+    left = scan.E_V - 1e-3 * 2000.0 * 0.01 * clean
+    ideal = bench(Waveform(scan.t_s, left), **IDEAL)
+    expected = mode.added(ideal, ideal.clean(), severity)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * float(np.ptp(clean)))
+    elsewhere = bench(scan, **IDEAL)
+    apart = mode.added(elsewhere, elsewhere.clean(), severity) - found
+    assert np.abs(apart).max() > 0.02 * np.ptp(clean)
+
+
 def test_both_couples_react_on(bench: Callable[..., Experiment], scan: Waveform) -> None:
     experiment = bench(scan, **IDEAL)
     alone = FollowUpReaction().observe(experiment, 0.1)
