@@ -34,12 +34,12 @@ class Recording:
     def at(self, n_samples: int) -> "Recording":
         """The trace at so many even times.
 
-        Where more were measured, a sample is the mean of those around it, moved to its time by the
-        slope of several; where fewer, they are joined by lines. A trace that has them already stays
-        as it is.
+        A sample is the mean of those around it, moved to its time by the slope of several. A trace
+        that has them already stays as it is.
 
         Raises:
-            InputError: the potential jumps, so that means would mix what is before and after.
+            InputError: none was measured near one of the times, or the potential jumps, so that
+                means would mix what is before and after.
         """
         time = np.linspace(0.0, self.t_s[-1], n_samples)
         length = len(self.t_s)
@@ -48,28 +48,30 @@ class Recording:
             return self
         near = np.floor(self.t_s / step + 0.5).astype(int).clip(max=n_samples - 1)
         count = np.bincount(near, minlength=n_samples)
-        met = count > 0
+        if not count.all():
+            raise InputError(
+                "samples",
+                length,
+                f"one or more around each of {n_samples} even times",
+                f"Record without gaps; there is none near {time[count.argmin()]:.4g} s.",
+            )
+        place = np.bincount(near, self.t_s) / count
+        few = np.ones(_SLOPE)
+        among = np.convolve(np.ones(n_samples), few, "same")
 
         def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.asarray(np.bincount(near, values, n_samples)[met] / count[met])
-
-        def drawn(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            if length < n_samples:
-                return np.interp(time, self.t_s, values)
-            place, own = mean(self.t_s), mean(values)
-            few = np.ones(_SLOPE)
-            among = np.convolve(np.ones_like(own), few, "same")
+            own = np.bincount(near, values) / count
             slope = np.convolve(np.gradient(own, place), few, "same") / among
-            return np.interp(time, time[met], own + slope * (time[met] - place))
+            return np.asarray(own + slope * (time - place))
 
-        potential = drawn(self.E_V)
+        potential = mean(self.E_V)
         jumps, change = potential_jumps(potential), np.abs(np.diff(potential))
         jumps[[0, -1]] &= change[[0, -1]] > 3.0 * np.median(change)  # else a turn at an end
         if jumps.any():
             raise InputError(
                 "samples", length, f"{n_samples}, as the potential jumps", "Record so many."
             )
-        return Recording(time, potential, drawn(self.current))
+        return Recording(time, potential, mean(self.current))
 
     def scatter(self) -> float:
         """Std of white noise that differences of neighbours show, mA/cm^2; 0 for short traces.

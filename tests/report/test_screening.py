@@ -75,7 +75,7 @@ def test_traces_are_judged_in_words_pictures_and_json(
     assert re.search(r"huge.csv: FLAGGED, do not trust its posterior \(p = 0\.0", said)
     assert re.search(r"loud.csv: .*\n  its samples scatter by 0\.[45]", said)
     assert said.count("its samples scatter") == 1
-    assert "5% or fewer are flagged (certain to 90.0% of calibrations)" in said
+    assert "5% or fewer are flagged, with a certainty of 90.0%." in said
     assert "may hide:\n  Dust at 0.1, 0.2 mg\n" in said
 
     payload = load_payload(tmp_path / "out" / "screening.json")

@@ -117,8 +117,8 @@ def verdict_lines(judged: Judged) -> list[str]:
                 f"was calibrated for noise of {declared:.2g}: the verdict assumes that noise"
             )
     lines.append(
-        f"Of clean traces, {rule.alpha:.0%} or fewer are flagged "
-        f"(certain to {1 - rule.delta:.1%} of calibrations)."
+        f"Of clean traces of this kind {rule.alpha:.0%} or fewer are flagged, with a certainty of "
+        f"{1 - rule.delta:.1%}."
     )
     if verdict.undetectable and not verdict.flagged.all():
         lines.append("What a trace that is not flagged may hide:")
