@@ -185,28 +185,6 @@ def test_quantiles_are_found_in_the_steps_that_are_taken(monkeypatch: pytest.Mon
     assert off.max() < 0.01
 
 
-@pytest.mark.parametrize("hard", [0.05, 0.5])
-def test_few_that_are_far_go_on_alone_and_many_together(
-    monkeypatch: pytest.MonkeyPatch, hard: float
-) -> None:
-    """Components far apart in a share of the mixtures: as where all take all of the steps."""
-    rng = np.random.default_rng(6)
-    logits, location, log_scale = rng.normal(size=(3, 40, 50, 8)).astype(np.float32)
-    apart = (rng.random((40, 50, 1)) < hard).astype(np.float32)
-    leaves = logits, 0.5 * location * apart, log_scale - 1.0 - 4.0 * apart
-    mixture = Mixture(*map(jnp.asarray, leaves))
-    ends = Interval(-jnp.ones((40, 50)), jnp.ones((40, 50)))
-    scores = jnp.asarray(rng.normal(size=(40, 50)), jnp.float32)
-    found = mx.quantile(mixture, ends, scores)
-    monkeypatch.setattr(mx, "_FEW", mx._STEPS)
-    expected = mx.quantile(mixture, ends, scores)
-    np.testing.assert_allclose(found, expected, atol=2e-6)
-    monkeypatch.setattr(mx, "_FEW", 6)
-    monkeypatch.setattr(mx, "_STEPS", 6)
-    off = np.abs(np.asarray(mx.quantile(mixture, ends, scores) - expected))
-    assert (off > 1e-4).any()
-
-
 def test_a_quantile_between_components_does_not_stick_to_an_end() -> None:
     """Where next to no mass lies between two narrow components, and some beyond either end."""
     logits = jnp.log(jnp.array([0.6, 0.39997, 3e-5]))

@@ -17,10 +17,7 @@ from ecguard.posterior.coordinates import Interval
 from ecguard.simulator.relaxation import lost_share
 
 _LEAST_SHARE = 1e-37  # whose quantile float32 has
-_STEPS = 16  # of a quantile, where components lie apart
-_FEW = 6  # which do for all but a few in a hundred
-_FAR = 1e-2  # in log odds, beyond which a step does not square what is off
-_FAR_SHARE = 8  # one in so many goes on alone, unless more are far
+_STEPS = 16  # of a quantile; most need four, and more where components lie apart
 
 
 class Mixture(NamedTuple):
@@ -57,61 +54,21 @@ def quantile(mixture: Mixture, interval: Interval, score: Array) -> Array:
     each = _quantiles(mixture, interval, score[..., None])
     weight = jax.nn.softmax(mixture.logits, axis=-1)
     start = jnp.sum(weight * each, axis=-1)
-    bracket = (jnp.min(each, axis=-1), jnp.max(each, axis=-1))
-    odds = norm.logcdf(score) - norm.logcdf(-score)
-    wanted = _Wanted(_cut(mixture, interval), interval.low, interval.high, odds)
-    found = _search(wanted, _Search(*bracket, start, jnp.full_like(start, jnp.inf)), _FEW)
-    off = jnp.abs(found.over)
-    n_far = off.size // _FAR_SHARE
+    cut = _cut(mixture, interval)
+    wanted = norm.logcdf(score) - norm.logcdf(-score)
 
-    def farthest() -> Array:
-        _, rows = jax.lax.top_k(off.ravel(), n_far)
-
-        def of_rows(leaf: Array) -> Array:
-            return leaf.reshape(*leaf.shape[: leaf.ndim - off.ndim], -1)[..., rows]
-
-        few, theirs = jax.tree.map(of_rows, (wanted, found))
-        some = _search(few, theirs, _STEPS - _FEW)
-        return found.value.ravel().at[rows].set(some.value).reshape(off.shape)
-
-    def every() -> Array:
-        return _search(wanted, found, _STEPS - _FEW).value
-
-    value = jax.lax.cond(jnp.sum(off > _FAR) > n_far, every, farthest)
-    return jnp.clip(value, interval.low, interval.high)
-
-
-class _Wanted(NamedTuple):
-    """Quantiles that are looked for, leaves [...], of the cut [K, ...]."""
-
-    cut: "_Cut"
-    low: Array
-    high: Array
-    odds: Array  # ln of the share below over that above
-
-
-class _Search(NamedTuple):
-    """Where quantiles may lie, leaves [...]."""
-
-    first: Array
-    last: Array
-    value: Array
-    over: Array  # how far the log odds were off at the value before
-
-
-def _search(wanted: _Wanted, found: _Search, steps: int) -> _Search:
-    def step(_: Any, own: _Search) -> _Search:
-        value = own.value
-        below, above, density = _sides(wanted.cut, Interval(wanted.low, wanted.high), value)
-        over = jnp.log(below) - jnp.log(above) - wanted.odds
-        first = jnp.where(over < 0, value, own.first)
-        last = jnp.where(over < 0, own.last, value)
-        there = value - over / (density / below + density / above)
+    def step(_: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        first, last, value = state
+        below, above, own = _sides(cut, interval, value)
+        over = jnp.log(below) - jnp.log(above) - wanted
+        first, last = jnp.where(over < 0, value, first), jnp.where(over < 0, last, value)
+        there = value - over / (own / below + own / above)
         inside = (there >= first) & (there <= last)
-        return _Search(first, last, jnp.where(inside, there, (first + last) / 2), over)
+        return first, last, jnp.where(inside, there, (first + last) / 2)
 
-    searched: _Search = jax.lax.fori_loop(0, steps, step, found)
-    return searched
+    bracket = (jnp.min(each, axis=-1), jnp.max(each, axis=-1))
+    *_, value = jax.lax.fori_loop(0, _STEPS, step, (*bracket, start))
+    return jnp.clip(value, interval.low, interval.high)
 
 
 class Drawn(NamedTuple):
