@@ -183,11 +183,11 @@ def run_screen(options: argparse.Namespace) -> int:
     import time
 
     from ecguard.report.parameters import check_writable
-    from ecguard.report.screening import Bench, judge_traces, save_judged, verdict_lines
+    from ecguard.report.screening import Measured, judge_traces, save_judged, verdict_lines
 
     started = time.perf_counter()
     check_writable(options.out)
-    bench = Bench(
+    measured = Measured(
         tuple(map(Path, options.traces)),
         Path(options.guardrail),
         options.checkpoint,
@@ -195,7 +195,7 @@ def run_screen(options: argparse.Namespace) -> int:
         options.shift_V,
         options.seed,
     )
-    judged = judge_traces(bench)
+    judged = judge_traces(measured)
     for line in verdict_lines(judged):
         say(line)
     say(f"See {save_judged(judged, options.out, started)}")

@@ -120,11 +120,6 @@ def read_recording(
             f"columns t_s, E_V and one of {', '.join(CURRENT_COLUMNS)}",
             "Name the columns, and their units with them.",
         )
-    per_unit = CURRENT_COLUMNS[named[0]]
-    if per_unit is not None and not (area_cm2 or 0.0) > 0:
-        raise InputError(
-            "area_cm2", area_cm2, f"above 0, as {named[0]} is a current", "Give the area."
-        )
     places = [header.index(name) for name in ("t_s", "E_V", named[0])]
     values = np.empty((len(rows) - 1, 3))
     for index, ((number, _), row) in enumerate(zip(lines[1:], rows[1:], strict=True)):
@@ -145,5 +140,11 @@ def read_recording(
         raise InputError(
             f"t_s in {path}", found, "two samples or more, each later", "Sort them by time."
         )
-    density = current if per_unit is None else current * (per_unit / float(area_cm2 or 1.0))
-    return Recording(time - time[0], potential + shift_V, density)
+    per_unit = CURRENT_COLUMNS[named[0]]
+    if per_unit is not None:
+        if area_cm2 is None or not area_cm2 > 0:
+            raise InputError(
+                "area_cm2", area_cm2, f"above 0, as {named[0]} is a current", "Give the area."
+            )
+        current = current * (per_unit / area_cm2)
+    return Recording(time - time[0], potential + shift_V, current)

@@ -150,14 +150,17 @@ def test_the_ohmic_drop_is_the_current_times_the_resistance(even: bool) -> None:
     assert error.max() < 1e-6
 
 
+def rings_of_sweeps(table: dict[str, tuple[float, ...]], fouled: bool, seed: int) -> np.ndarray:
+    """The `ringing` of current and potential in sweeps of electrodes from the corners [CASES]."""
+    waveform = waveforms("sweep", 256, True, seed)
+    trace = simulate_batch(waveform, *corners(table, 1, fouled, seed), outputs=["interface_V"])
+    names = ("current_density_mA_cm2", "interface_V")
+    return np.max([ringing(leaf(trace, name)) for name in names], axis=0)
+
+
 @pytest.mark.parametrize("seed", [7, 12])
 def test_nothing_rings_in_a_sweep(seed: int) -> None:
-    waveform = waveforms("sweep", 256, True, seed)
-    rings = {}
-    for fouled in (False, True):
-        trace = simulate_batch(waveform, *corners(USUAL, 1, fouled, seed), outputs=["interface_V"])
-        names = ("current_density_mA_cm2", "interface_V")
-        rings[fouled] = np.max([ringing(leaf(trace, name)) for name in names], axis=0) > 1e-4
+    rings = {fouled: rings_of_sweeps(USUAL, fouled, seed) > 1e-4 for fouled in (False, True)}
     assert not rings[False].any()
     # coverage reads the flux of the step before: a few extremes that settle within a step ring
     assert rings[True].mean() < 0.01
@@ -167,26 +170,14 @@ def test_nothing_rings_in_a_sweep(seed: int) -> None:
 def test_no_fouled_electrode_rings_in_a_sweep(seed: int) -> None:
     """In float64; with each of these seeds one rang where cleaning read the interface."""
     with jax.enable_x64(True):
-        trace = simulate_batch(
-            waveforms("sweep", 256, True, seed),
-            *corners(USUAL, 1, True, seed),
-            outputs=["interface_V"],
-        )
-    for name in ("current_density_mA_cm2", "interface_V"):
-        assert ringing(leaf(trace, name)).max() < 1e-4, name
+        assert rings_of_sweeps(USUAL, True, seed).max() < 1e-4
 
 
 @pytest.mark.parametrize("seed", [7, 12])
 def test_no_clean_electrode_within_the_limits_rings_in_a_sweep(seed: int) -> None:
     """In float64: the rounding of float32 alternates where next to nothing flows."""
     with jax.enable_x64(True):
-        trace = simulate_batch(
-            waveforms("sweep", 256, True, seed),
-            *corners(LIMITS, 1, False, seed),
-            outputs=["interface_V"],
-        )
-    for name in ("current_density_mA_cm2", "interface_V"):
-        assert ringing(leaf(trace, name)).max() < 1e-9, name
+        assert rings_of_sweeps(LIMITS, False, seed).max() < 1e-9
 
 
 def test_biofouling_does_not_ring() -> None:

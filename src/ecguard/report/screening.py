@@ -25,7 +25,7 @@ _LOUD = 2.0  # times the declared noise, above or below which scatter is worth a
 
 
 @dataclass(frozen=True)
-class Bench:
+class Measured:
     """Measured traces and what is known of them.
 
     Attributes:
@@ -50,14 +50,14 @@ class Judged:
     """What was read and found, a row a trace.
 
     Attributes:
-        bench: what was asked.
+        measured: what was asked.
         guardrail: that judged.
         observation: the traces as they were shown to it.
         scatter: std of white noise that neighbouring samples show, mA/cm^2 [n].
         screened, verdict: what it found.
     """
 
-    bench: Bench
+    measured: Measured
     guardrail: FittedGuardrail
     observation: Observation
     scatter: NDArray[np.float64]
@@ -65,7 +65,7 @@ class Judged:
     verdict: Verdict
 
 
-def judge_traces(bench: Bench) -> Judged:
+def judge_traces(measured: Measured) -> Judged:
     """Read measured traces, bring them to the guardrail's number of samples, and judge them.
 
     Where the guardrail was calibrated on traces of which a part was observed, as many samples are
@@ -74,19 +74,19 @@ def judge_traces(bench: Bench) -> Judged:
     Raises:
         InputError: a file cannot be used, or the guardrail was not calibrated for such a trace.
     """
-    guardrail = load_guardrail(bench.guardrail)
+    guardrail = load_guardrail(measured.guardrail)
     valid = guardrail.valid_for
-    amortised = load_amortised(bench.amortised_checkpoint or None)
-    if not bench.traces:
+    amortised = load_amortised(measured.amortised_checkpoint or None)
+    if not measured.traces:
         raise InputError("traces", 0, "one file or more", "Name them.")
     read = [
-        read_recording(path, bench.area_cm2, bench.shift_V).at(valid.n_samples)
-        for path in bench.traces
+        read_recording(path, measured.area_cm2, measured.shift_V).at(valid.n_samples)
+        for path in measured.traces
     ]
     n, share = len(read), np.mean(valid.observed_share)
     observed = np.ones((n, valid.n_samples), bool)
     if valid.observed_share[1] < 1:
-        rng = np.random.default_rng(bench.seed)
+        rng = np.random.default_rng(measured.seed)
         chance = rng.permuted(np.tile(np.arange(valid.n_samples), (n, 1)), axis=1)
         observed = chance < round(share * valid.n_samples)
     observation = Observation(
@@ -96,10 +96,10 @@ def judge_traces(bench: Bench) -> Judged:
         observed,
         np.full(n, valid.noise_std),
     )
-    keys = case_keys(bench.seed, np.arange(n))
+    keys = case_keys(measured.seed, np.arange(n))
     screened, verdict = judge(guardrail, amortised, observation, valid.task, keys)
     scatter = np.array([own.scatter() for own in read])
-    return Judged(bench, guardrail, observation, scatter, screened, verdict)
+    return Judged(measured, guardrail, observation, scatter, screened, verdict)
 
 
 def verdict_lines(judged: Judged) -> list[str]:
@@ -107,7 +107,7 @@ def verdict_lines(judged: Judged) -> list[str]:
     verdict, rule = judged.verdict, judged.guardrail.threshold
     declared = judged.guardrail.valid_for.noise_std
     lines = []
-    for row, path in enumerate(judged.bench.traces):
+    for row, path in enumerate(judged.measured.traces):
         word = "FLAGGED, do not trust its posterior" if verdict.flagged[row] else "not flagged"
         lines.append(f"{path}: {word} (p = {verdict.p_value[row]:.2g})")
         ratio = judged.scatter[row] / declared
@@ -138,11 +138,11 @@ def save_judged(judged: Judged, out_dir: Path | str, started: float) -> Path:
         The path of the file.
     """
     out = Path(out_dir)
-    bench, found, verdict = judged.bench, judged.screened, judged.verdict
+    measured, found, verdict = judged.measured, judged.screened, judged.verdict
     seen = judged.observation
     labels = names(judged.guardrail.valid_for.n_couples)
     rows = []
-    for row, path in enumerate(bench.traces):
+    for row, path in enumerate(measured.traces):
         rows.append(
             {
                 "path": str(path),
@@ -176,8 +176,8 @@ def save_judged(judged: Judged, out_dir: Path | str, started: float) -> Path:
         out / SCREENING_FILE,
         {
             "guardrail": {
-                "path": str(bench.guardrail),
-                "sha256": sha256(bench.guardrail),
+                "path": str(measured.guardrail),
+                "sha256": sha256(measured.guardrail),
                 "alpha": rule.alpha,
                 "delta": rule.delta,
                 "threshold": rule.threshold,
@@ -187,5 +187,5 @@ def save_judged(judged: Judged, out_dir: Path | str, started: float) -> Path:
         },
         "screening",
         claims=(),
-        provenance=provenance(bench.seed, "bench", started),
+        provenance=provenance(measured.seed, "bench", started),
     )

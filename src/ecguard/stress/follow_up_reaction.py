@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ecguard.family import SUBSTEPS
 from ecguard.semi_integral import exponential_sum
-from ecguard.simulator import FARADAY, GAS_CONSTANT, Waveform, kinetics_of
-from ecguard.simulator.kinetics import Kinetics, shares
+from ecguard.simulator import FARADAY, GAS_CONSTANT, Waveform, kinetics_of, reduction_flux
+from ecguard.simulator.relaxation import mean_decay
 from ecguard.stress.experiment import Experiment
 from ecguard.stress.mode import FailureMode
 from ecguard.waveforms import refine
@@ -106,40 +106,27 @@ def _flux(
 
     def advance(memory: _Memory, row: tuple[Array, Array]) -> tuple[_Memory, Array]:
         E_V, h = row
-        kept_ox, kept_red = (jnp.exp(-r * h)[:, None] for r in (rate, rate + decay))
-        ox, red = kept_ox * memory.ox, kept_red * memory.red
+
+        def over_step(modes: Array, rate: Array) -> tuple[Array, Array]:
+            """Modes without a new flux, and what it adds to them."""
+            kept = jnp.exp(-rate * h)
+            return kept[:, None] * modes, (h * mean_decay(rate * h, kept))[:, None]
+
+        ox, new_ox = over_step(memory.ox, rate)
+        red, new_red = over_step(memory.red, rate + decay)
         past_ox, past_red = (jnp.einsum("qn,qmn->mn", weight, modes) for modes in (ox, red))
         newest = 2.0 * jnp.sqrt(h / jnp.pi)
-        shrunk = newest * _mean_root(decay * h)
-        flux = _implicit(kinetics, inverse_thermal, E_V, past_ox, past_red, newest, shrunk)
-        ox, red = (
-            modes - (jnp.expm1(-r * h) / r)[:, None] * flux
-            for modes, r in ((ox, rate), (red, rate + decay))
+        # the flux knows one memory: in it, a form that decays is another one that diffuses faster
+        shrunk = _mean_root(decay * h)
+        off = (past_red - shrunk * past_ox) * kinetics.inverse_root_red
+        seen = kinetics._replace(
+            C_red=kinetics.C_red + off, inverse_root_red=shrunk * kinetics.inverse_root_red
         )
-        return _Memory(ox, red), flux.sum(axis=0)
+        flux, _ = reduction_flux(E_V, seen, past_ox, newest, inverse_thermal)
+        return _Memory(ox + new_ox * flux, red + new_red * flux), flux.sum(axis=0)
 
     none = jnp.zeros((len(rate), *kinetics.E0.shape), step.dtype)
     return lax.scan(advance, _Memory(none, none), (interface, step))[1]
-
-
-def _implicit(
-    kinetics: Kinetics,
-    inverse_thermal: Array,
-    E_V: Array,
-    past_ox: Array,
-    past_red: Array,
-    weight_ox: Array,
-    weight_red: Array,
-) -> Array:
-    """Butler-Volmer flux [m, n] with the semi-integrals past + weight * flux of each form."""
-    share = shares(E_V, kinetics, inverse_thermal)
-    ox = kinetics.C_ox - past_ox * kinetics.inverse_root_ox
-    red = kinetics.C_red + past_red * kinetics.inverse_root_red
-    drain = (
-        share.reduction * weight_ox * kinetics.inverse_root_ox
-        + share.oxidation * weight_red * kinetics.inverse_root_red
-    )
-    return (share.reduction * ox - share.oxidation * red) / (share.slowness + drain)
 
 
 def _mean_root(x: Array) -> Array:
