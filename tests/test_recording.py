@@ -87,6 +87,12 @@ def test_what_is_no_text_is_named(tmp_path: Path) -> None:
             read_recording(tmp_path / name)
 
 
+def test_the_byte_order_mark_of_spreadsheets_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("t_s,E_V,j_mA_cm2\n0,0.1,2\n1,0.2,3\n", encoding="utf-8-sig")
+    np.testing.assert_allclose(read_recording(path).current, [2.0, 3.0])
+
+
 def test_even_samples_stay_as_they_are() -> None:
     own = sweep(256)
     assert own.at(256) is own
