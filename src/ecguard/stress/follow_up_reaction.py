@@ -23,10 +23,11 @@ _SMALL = 1e-2
 class FollowUpReaction(FailureMode):
     """The reduced form of every couple turns into something inert, at a rate of first order.
 
-    What exceeds its concentration in the bulk decays. The clean current is changed by the
-    difference of two solutions with and without the decay, at the interfacial potential of the
-    clean electrode: ohmic drop of the difference is left out. The flux is constant over a step of
-    the simulation.
+    What exceeds its concentration in the bulk decays, and what lacks comes back at the same rate,
+    as the bulk is at equilibrium: where the bulk holds none, this is the EC mechanism; where it
+    holds some, its oxidation is fed as well. The clean current is changed by the difference of two
+    solutions with and without the decay, at the interfacial potential of the clean electrode: ohmic
+    drop of the difference is left out. The flux is constant over a step of the simulation.
     """
 
     name: ClassVar[str] = "follow_up_reaction"
