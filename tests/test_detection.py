@@ -19,7 +19,7 @@ from ecguard.detection import (
     run_detection,
 )
 from ecguard.errors import InputError
-from ecguard.guardrail import reference_grid_search
+from ecguard.guardrail import ValidFor, reference_grid_search
 from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
 from ecguard.screening import DIAGNOSTICS
 from ecguard.stress import Biofouling, MainsHum
@@ -378,8 +378,9 @@ def test_guardrail_is_valid_for_its_own_calibration_traces(real: DetectionResult
 def test_new_clean_traces_are_nearly_always_within_the_ranges() -> None:
     """Among the extremes of 300 cases more than one in a hundred would not be."""
     settings, amortised = CaseSetSettings(n_design=2, n_calibration=300, n_test=2), load_amortised()
-    known = draw_case_sets(settings)["calibration"]
-    valid, refused = detection._valid_for(settings, known, amortised), 0
+    known = draw_case_sets(settings)["calibration"].group.observation
+    arrays = [np.asarray(leaf) for leaf in (known.time_s, known.E_V, known.observed)]
+    valid, refused = ValidFor.around("cv", *arrays, 0.05, fingerprint(amortised)), 0
     new = draw_case_sets(replace(settings, seed=5))["calibration"].group.observation
     arrays = [np.asarray(leaf) for leaf in (new.time_s, new.E_V, new.observed, new.noise_std)]
     for row in range(300):

@@ -21,7 +21,8 @@ from ecguard.posterior import fouled, laplace
 from ecguard.posterior.amortised.artefacts import load_amortised
 from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Refit, Worth
 from ecguard.protocol import trial as trials
-from ecguard.protocol.trial import Trial, diagnostic_names
+from ecguard.protocol.inference import diagnostic_names
+from ecguard.protocol.trial import Trial
 from ecguard.protocol.tuning import Tuned
 from ecguard.protocol_design import (
     LEVELS,

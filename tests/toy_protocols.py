@@ -20,7 +20,8 @@ from ecguard.guardrail.policy import Policy
 from ecguard.posterior.stretch import Stretch
 from ecguard.posterior.unknowns import names, prior_std
 from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Refit, Worth
-from ecguard.protocol.trial import Trial, diagnostic_names
+from ecguard.protocol.inference import diagnostic_names
+from ecguard.protocol.trial import Trial
 from ecguard.protocol.tuning import Tuned
 from ecguard.protocol_design import (
     LEVELS,

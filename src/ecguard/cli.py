@@ -56,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
         "screen",
         help="judge measured traces by a fitted guardrail",
         description="Judge measured traces by a guardrail that the fifth chapter fitted on clean "
-        "traces of their kind. A trace that is of another kind is refused before any work.",
+        "traces of their kind, or the seventh on a protocol. A trace that is of another kind is "
+        "refused before any work.",
     )
     screen.set_defaults(command=run_screen)
     screen.add_argument(
@@ -64,18 +65,26 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="TRACE",
         help="CSV file with the columns t_s, E_V and one of I_A, I_mA, I_uA or j_mA_cm2, "
-        "oxidation positive; lines that begin with # are comments",
+        "oxidation positive; lines that begin with # are comments; of a protocol, one file for "
+        "each step, electrode by electrode",
     )
-    screen.add_argument("--guardrail", required=True, help="guardrail.json of the fifth chapter")
+    add_measured(screen)
     screen.add_argument("--checkpoint", default="", help="the density it was fitted with")
-    screen.add_argument("--area-cm2", type=float, help="of the electrode, for columns of current")
-    screen.add_argument(
-        "--shift-V", type=float, default=0.0, help="added to potentials, for another reference (0)"
-    )
     screen.add_argument("--seed", type=int, default=0, help="of the random draws (0)")
     screen.add_argument(
         "--out", default="screening", help="folder for screening.json and pictures (screening)"
     )
+
+    plan = commands.add_parser(
+        "plan",
+        help="say what to measure after a voltammogram",
+        description="Write the potentials that a protocol applies after a voltammogram, as CSV "
+        "files, and say how to record them.",
+    )
+    plan.set_defaults(command=run_plan)
+    plan.add_argument("trace", metavar="TRACE", help="the voltammogram, as `ecguard screen` has it")
+    add_measured(plan)
+    plan.add_argument("--out", default="plan", help="folder for step-2.csv and so on (plan)")
 
     family = commands.add_parser("family", help="simulate the built-in family into chunks")
     family.set_defaults(command=run_family)
@@ -114,6 +123,19 @@ def parser() -> argparse.ArgumentParser:
     refresh.add_argument("names", nargs="*", metavar="CHAPTER", help="by default all")
     refresh.add_argument("--root", help="checkout to work in, by default the one around here")
     return top
+
+
+def add_measured(parser: argparse.ArgumentParser) -> None:
+    """Options of commands that read measured traces."""
+    parser.add_argument(
+        "--guardrail",
+        required=True,
+        help="guardrail.json of the fifth chapter, or protocol_guardrail.json of the seventh",
+    )
+    parser.add_argument("--area-cm2", type=float, help="of the electrode, for columns of current")
+    parser.add_argument(
+        "--shift-V", type=float, default=0.0, help="added to potentials, for another reference (0)"
+    )
 
 
 def run_report(options: argparse.Namespace) -> int:
@@ -199,6 +221,23 @@ def run_screen(options: argparse.Namespace) -> int:
     for line in verdict_lines(judged):
         say(line)
     say(f"See {save_judged(judged, options.out, started)}")
+    return 0
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """`ecguard plan`."""
+    from ecguard.report.parameters import check_writable
+    from ecguard.report.screening import Measured, save_plan
+
+    check_writable(options.out)
+    measured = Measured(
+        (Path(options.trace),),
+        Path(options.guardrail),
+        area_cm2=options.area_cm2,
+        shift_V=options.shift_V,
+    )
+    for line in save_plan(measured, options.out):
+        say(line)
     return 0
 
 

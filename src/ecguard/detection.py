@@ -27,7 +27,6 @@ from ecguard.guardrail import (
     ValidFor,
     Verdict,
     mostly_flagged,
-    quarters,
     reference_grid_search,
 )
 from ecguard.intervals import Interval, excess_p_value, share
@@ -46,7 +45,6 @@ LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0)
 MODES: dict[str, FailureMode] = {mode.name: mode() for mode in ALL}
 CONFOUNDED = "confounded"
 """Stands for a mode where a part is made as the reference makes its stress split."""
-_ROOM, _ROOM_OF_SHARE = 0.02, 0.25  # of a range, on both sides: new traces reach out a little
 _FAMILIAR = 2000  # clean traces, of no case set, that the summary space is learnt from
 
 
@@ -352,11 +350,19 @@ def run_detection(
         clean["design"].diagnostics,
         np.concatenate([part.diagnostics for part in faulty.values()]),
     )
+    seen = sets["calibration"].group.observation
     guardrail = FittedGuardrail.fit(
         score,
         clean["calibration"].diagnostics,
         bench.familiarity,
-        _valid_for(settings.sets, sets["calibration"], amortised),
+        ValidFor.around(
+            settings.sets.task,
+            seen.time_s,
+            seen.E_V,
+            seen.observed,
+            settings.sets.noise_std,
+            fingerprint(amortised),
+        ),
         CertifiedGuardrail(settings.alpha, settings.delta),
     )
     pair = [clean["design"], parts["design-fouled"]]
@@ -407,27 +413,3 @@ def _familiarity(settings: CaseSetSettings, amortised: Amortised) -> Familiarity
     more = replace(settings, n_design=_FAMILIAR, n_calibration=2, n_test=2, seed=settings.seed + 1)
     group = draw_case_sets(more)["design"].group
     return Familiarity.fit(summaries(amortised, group.observation, group.task, 1))
-
-
-def _valid_for(settings: CaseSetSettings, cases: CaseSet, amortised: Amortised) -> ValidFor:
-    seen = cases.group.observation
-    time = np.asarray(seen.time_s, np.float64)
-    duration, shown = time[:, -1] - time[:, 0], np.asarray(seen.observed).mean(axis=1)
-
-    def ends(values: NDArray[np.floating], room: float = _ROOM) -> tuple[float, float]:
-        low, high = float(values.min()), float(values.max())
-        return low - room * (high - low), high + room * (high - low)
-
-    potential = np.asarray(seen.E_V, np.float64)
-    lowest, highest = np.exp(ends(np.log(duration)))
-    return ValidFor(
-        task=settings.task,
-        n_samples=time.shape[1],
-        n_couples=1,
-        noise_std=settings.noise_std,
-        checkpoint=fingerprint(amortised),
-        duration_s=(float(lowest), float(highest)),
-        potential_V=ends(potential),
-        observed_share=ends(shown, _ROOM_OF_SHARE),
-        quarters_V=tuple(ends(own) for own in quarters(potential)),
-    )

@@ -7,7 +7,7 @@ reported on the test set. Ratings and trials are kept in files, so that a killed
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -19,12 +19,23 @@ from ecguard.case_sets import NAMES, CaseSet, CaseSetSettings, draw_all, part
 from ecguard.engines import case_keys
 from ecguard.errors import InputError
 from ecguard.fouling import Fouling
-from ecguard.guardrail import CertifiedGuardrail, CertifiedThreshold, CombinedScore, flag_rate
+from ecguard.guardrail import (
+    BlindSpot,
+    CertifiedGuardrail,
+    CertifiedThreshold,
+    CombinedScore,
+    FittedGuardrail,
+    ValidFor,
+    flag_rate,
+    mostly_flagged,
+)
 from ecguard.intervals import Interval
 from ecguard.parts import digest_with, kept
-from ecguard.posterior.amortised.artefacts import Amortised
-from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Refit, Worth, refit, worth
-from ecguard.protocol.trial import Trial, diagnostic_names, run_trial
+from ecguard.posterior.amortised.artefacts import Amortised, fingerprint
+from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Refit, Worth, observe, refit, worth
+from ecguard.protocol.inference import diagnostic_names
+from ecguard.protocol.measured import in_words
+from ecguard.protocol.trial import Trial, run_trial
 from ecguard.protocol.tuning import Tuned, tune
 from ecguard.stress import Biofouling
 
@@ -293,6 +304,30 @@ class ProtocolDesign:
     def designed_trial(self) -> Tried:
         """Of the protocols of about the largest power, the one whose refit tells most."""
         return self.tried[self.designed]
+
+    def guardrail(self) -> FittedGuardrail:
+        """For electrodes that are measured by the designed protocol."""
+        settings, cases = self.settings, self.bench.sets["calibration"]
+        sets, tried = settings.sets, self.designed_trial
+        alone = replace(tried.protocol, steps=tried.protocol.steps[:1])
+        (first,) = observe(alone, cases, [cases.group.current])
+        found = FittedGuardrail.fit(
+            tried.score,
+            tried.clean["calibration"].diagnostics,
+            None,
+            ValidFor.around(
+                sets.task, first.time_s, first.E_V, first.observed, sets.noise_std,
+                fingerprint(self.bench.amortised), in_words(tried.protocol),
+            ),
+            CertifiedGuardrail(settings.alpha, settings.delta),
+        )  # fmt: skip
+        powers = tried.powers()
+        pairs = zip(LEVELS, powers, strict=True)
+        unseen = tuple(Biofouling.full * level for level, own in pairs if not mostly_flagged(own))
+        if not unseen:
+            return found
+        spot = BlindSpot(Biofouling.title, unseen, Biofouling.unit, powers[-1].value)
+        return replace(found, undetectable=(spot,))
 
 
 def detection_limit(powers: list[Interval], power: float = 0.9) -> float | None:

@@ -17,6 +17,15 @@ from ecguard.posterior.amortised.artefacts import Amortised, fingerprint
 from ecguard.posterior.corrected import correct, from_amortised, round_size
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
 from ecguard.posterior.population import PopulationSettings
+from ecguard.protocol import Protocol
+from ecguard.protocol.inference import (
+    Inferred,
+    diagnostic_names,
+    infer_clean,
+    infer_fouled,
+    starts,
+)
+from ecguard.protocol.measured import in_words
 
 DIAGNOSTICS = {
     "chi_square": "size of the residuals",
@@ -160,3 +169,55 @@ def judge(
     label = np.full(len(seen.current), amortised.meta.task_names.index(task))
     found = screen(amortised, guardrail.familiarity, seen, label, valid.n_couples, keys)
     return found, guardrail.judge(found.diagnostics)
+
+
+@dataclass(frozen=True)
+class ScreenedSteps:
+    """What is inferred from the steps of a protocol on n electrodes.
+
+    Attributes:
+        clean: under the model of a clean electrode.
+        fouled: under that of one which may be covered.
+    """
+
+    clean: Inferred
+    fouled: Inferred
+
+    @property
+    def log_bayes_factor(self) -> NDArray[np.float64]:
+        """ln evidence of the model with a film over the clean one's [n]."""
+        return np.asarray(self.fouled.log_evidence - self.clean.log_evidence)
+
+
+def judge_steps(
+    guardrail: FittedGuardrail,
+    amortised: Amortised,
+    protocol: Protocol,
+    steps: tuple[Observation, ...],
+    task: str,
+    keys: Array,
+) -> tuple[ScreenedSteps, Verdict]:
+    """Infer what was measured by a protocol as its calibration cases were, and judge it.
+
+    Args:
+        guardrail: fitted on trials of the same protocol.
+        amortised: the trained density that their searches started from.
+        protocol: that was measured.
+        steps: what was observed in each, of the same n electrodes.
+        task: what the first waveform is.
+        keys: a random key for each electrode [n].
+
+    Raises:
+        InputError: the guardrail was not calibrated for such electrodes; nothing is inferred then.
+    """
+    valid, first = guardrail.valid_for, steps[0]
+    if guardrail.score.names != (names := diagnostic_names(protocol)):
+        raise InputError("guardrail", guardrail.score.names, f"diagnostics {names}", "Fit it anew.")
+    valid.check(
+        task, valid.n_couples, first.time_s, first.E_V, first.observed, first.noise_std,
+        fingerprint(amortised), in_words(protocol),
+    )  # fmt: skip
+    label = np.full(len(first.current), amortised.meta.task_names.index(task))
+    begun = starts(amortised, first, label, keys)
+    found = ScreenedSteps(infer_clean(protocol, steps, begun), infer_fouled(protocol, steps, begun))
+    return found, guardrail.judge(found.clean.diagnostics)

@@ -95,6 +95,36 @@ def fitted(clean: np.ndarray) -> FittedGuardrail:
     return FittedGuardrail.fit(plain_score(), clean[:, None], familiarity, TRACES.valid_for())
 
 
+def test_ranges_of_calibration_traces_have_a_little_room() -> None:
+    seen = (TRACES.time_s, TRACES.E_V, TRACES.observed)
+    found = ValidFor.around("tone", *seen, 0.05, CHECKPOINT, ("a scan",))
+    tight = TRACES.valid_for()
+    assert (found.task, found.n_samples, found.n_couples, found.noise_std) == ("tone", L, 1, 0.05)
+    assert (found.checkpoint, found.steps) == (CHECKPOINT, ("a scan",))
+    names = ("duration_s", "potential_V", "observed_share")
+    pairs = [(getattr(found, name), getattr(tight, name)) for name in names]
+    for (low, high), (least, most) in (
+        *pairs,
+        *zip(found.quarters_V, tight.quarters_V, strict=True),
+    ):
+        assert low <= least <= most <= high
+        assert low > least - 0.3 * (most - least) - 1e-6
+        assert high < most + 0.3 * (most - least) + 1e-6
+    found.check(**TRACES.arguments(), steps=("a scan",))
+
+
+def test_a_guardrail_of_a_protocol_has_no_familiarity_and_judges_no_single_trace(
+    guardrail: FittedGuardrail, tmp_path: Path
+) -> None:
+    valid = replace(guardrail.valid_for, steps=("a scan", "a tone"))
+    own = replace(guardrail, familiarity=None, valid_for=valid)
+    again = load_guardrail(own.save(tmp_path / "own.json", PROVENANCE))
+    assert again == own
+    with pytest.raises(InputError, match=r"steps = \(\)"):
+        again.valid_for.check(**TRACES.arguments())
+    again.valid_for.check(**TRACES.arguments(), steps=("a scan", "a tone"))
+
+
 # Verdicts
 
 

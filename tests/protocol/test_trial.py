@@ -13,8 +13,18 @@ from ecguard.posterior.amortised.artefacts import Amortised, load_amortised
 from ecguard.posterior.fouled import scores_of
 from ecguard.posterior.laplace import Laplace
 from ecguard.posterior.unknowns import n_unknowns, names
-from ecguard.protocol import DEFAULT, Averaging, Own, Protocol, Pulse, observe, trial
-from ecguard.protocol.trial import Trial, conflict, diagnostic_names, run_trial
+from ecguard.protocol import (
+    DEFAULT,
+    Averaging,
+    Own,
+    Protocol,
+    Pulse,
+    inference,
+    observe,
+    trial,
+)
+from ecguard.protocol.inference import conflict, diagnostic_names
+from ecguard.protocol.trial import Trial, run_trial
 
 N, D, LN_K0 = 6, n_unknowns(1), names(1).index("ln k0")
 # averaged until it is as quiet as the voltammogram, so that the film can be told from a small k0
@@ -47,6 +57,7 @@ def run(cases: CaseSet, amortised: Amortised) -> Iterator[Run]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trial, "BLOCK", 8)
+        patch.setattr(inference, "BLOCK", 8)
         patch.setattr(laplace, "BLOCK", 8)
         yield one
 
@@ -93,7 +104,8 @@ def test_a_single_step_has_no_conflict(cases: CaseSet) -> None:
     steps = observe(DEFAULT, cases, [cases.group.current])
     scores = scores_of(cases.group.unknowns)
     peak = Laplace(scores, np.tile(np.eye(D), (N, 1, 1)), np.zeros(N), np.zeros(N))
-    found = trial._diagnostics(DEFAULT, steps, peak)
+    expected = inference.predict(DEFAULT, steps, peak)
+    found = inference._diagnostics(DEFAULT, steps, peak, expected)
     assert found.shape == (N, len(diagnostic_names(DEFAULT)))
     np.testing.assert_allclose(found[:, -1], np.square(scores).sum(axis=1))
     # at the truth nothing but noise is left

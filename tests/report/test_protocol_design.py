@@ -1,5 +1,6 @@
 """Tables, figures and claims of the chapter on protocols, on a planted study."""
 
+import json
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,7 +10,10 @@ import pytest
 from scipy import stats
 
 from ecguard.errors import InputError
+from ecguard.guardrail import load_guardrail
+from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
 from ecguard.protocol import CANDIDATES
+from ecguard.protocol.measured import protocol_of
 from ecguard.protocol.trial import CleanFit
 from ecguard.protocol_design import LEVELS, RATED
 from ecguard.report import guardrail as gr
@@ -526,6 +530,44 @@ def test_alarms_of_the_designed_protocol_are_its_own(shown, result):
     loud = replace(tried, threshold=replace(tried.threshold, threshold=np.inf))
     found = failed(shown, replace(result, tried=result.tried | {DESIGNED: loud}))
     assert {"criterion-2-designed-alarms", "control-alarms"} <= found
+
+
+# The guardrail's file
+
+
+@pytest.fixture(scope="module")
+def known(result):
+    """The study with the density that its trials would start from."""
+    return replace(result, bench=replace(result.bench, amortised=load_amortised()))
+
+
+def test_guardrail_flags_what_the_designed_protocol_flags(shown, known):
+    words = pd.save_guardrail(shown, known).data
+    path = shown.out_dir / pd.GUARDRAIL_FILE
+    assert f"**{DESIGNED}**: `{path.name}`, {path.stat().st_size} bytes" in words
+    assert "claims" not in load_payload(path)
+    guardrail, tried = load_guardrail(path), known.designed_trial
+    for part in (tried.clean["test"], tried.fouled):
+        verdict = guardrail.judge(part.diagnostics)
+        np.testing.assert_array_equal(verdict.flagged, flagged(tried, part))
+    assert protocol_of(guardrail.valid_for.steps).name == DESIGNED
+    seen = case_sets()["calibration"].group.observation
+    given = (seen.time_s, seen.E_V, seen.observed, seen.noise_std)
+    own = (fingerprint(known.bench.amortised), guardrail.valid_for.steps)
+    guardrail.valid_for.check("cv", 1, *given, *own)
+    assert json.loads(path.read_text())["provenance"]["seed"] == PARAMETERS["seed"]
+
+
+def test_guardrail_names_the_coverages_that_it_does_not_see(known):
+    (spot,) = known.guardrail().undetectable
+    powers = np.array(powers_of(known.designed_trial))
+    assert 0 < len(spot.magnitudes) < len(LEVELS)
+    assert spot.magnitudes == tuple(COVERAGE[: len(spot.magnitudes)])
+    assert (powers[len(spot.magnitudes) :] > 0.5).all()
+    assert spot.flagged == powers[-1]
+    loud = replace(known.designed_trial.threshold, threshold=np.inf)
+    tried = replace(known.designed_trial, threshold=loud)
+    assert replace(known, tried=known.tried | {DESIGNED: tried}).guardrail().undetectable == ()
 
 
 # Payload

@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecguard import Cell, Couples, cli, simulate
+from ecguard import Cell, Couples, Fouling, Waveform, cli, simulate
 from ecguard.diagnostics import Familiarity
 from ecguard.guardrail import BlindSpot, CombinedScore, FittedGuardrail, ValidFor
+from ecguard.posterior import laplace
 from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
+from ecguard.protocol import CANDIDATES, inference
+from ecguard.protocol.inference import diagnostic_names
+from ecguard.protocol.measured import in_words
 from ecguard.report.payload import load_payload
 from ecguard.screening import DIAGNOSTICS
 from ecguard.waveforms import cyclic
@@ -79,7 +83,7 @@ def test_traces_are_judged_in_words_pictures_and_json(
     assert "may hide:\n  Dust at 0.1, 0.2 mg\n" in said
 
     payload = load_payload(tmp_path / "out" / "screening.json")
-    assert [row["path"] for row in payload["traces"]] == given
+    assert [row["paths"] for row in payload["traces"]] == [[path] for path in given]
     assert [row["flagged"] for row in payload["traces"]][:2] == [False, True]
     clean = payload["traces"][0]
     assert clean["posterior"]["E0"]["low"] < 0.05 < clean["posterior"]["E0"]["high"]
@@ -97,7 +101,7 @@ def test_traces_are_judged_in_words_pictures_and_json(
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        (["--shift-V", "0.9"], "E_V = .*as calibrated"),
+        (["--shift-V", "0.9"], r"E_V of .*clean.csv = .*as calibrated\. "),
         (["--area-cm2", "0"], "area_cm2"),
         (["--guardrail", "none.json"], "guardrail = 'none.json'"),
         (["--checkpoint", "none.eqx"], "none.eqx"),
@@ -115,4 +119,110 @@ def test_what_cannot_be_judged_is_one_line_and_leaves_nothing(
     assert cli.main([*command, str(traces / "clean.csv"), *extra]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(words, line)
+    assert not (tmp_path / "out").exists()
+
+
+# Protocols
+
+TONE = CANDIDATES["tone-1000"]
+CELL = Cell(0.01, 100.0, 2e-7, 298.15)
+COUPLES = Couples(*(np.array([value]) for value in (8e-6, 8e-6, 3.0, 0.2, 0.05, 2e-2, 0.5)))
+
+
+@pytest.fixture(scope="module")
+def protocol_guardrail() -> FittedGuardrail:
+    """Takes large diagnostics for suspect."""
+    rng, names, wide = np.random.default_rng(5), diagnostic_names(TONE), (-1.0, 1.0)
+    design, calibration = 10.0 * rng.standard_normal((2, 200, len(names)))
+    score = CombinedScore.fit(names, design, design + 200)
+    own = fingerprint(load_amortised())
+    ranges = ((0.5, 100.0), wide, (0.3, 0.5), (wide,) * 5)
+    valid = ValidFor("cv", 256, 1, NOISE, own, *ranges, in_words(TONE))
+    found = FittedGuardrail.fit(score, calibration, None, valid)
+    return replace(found, undetectable=(BlindSpot("Biofouling", (0.001,), "coverage", 1.0),))
+
+
+def write(path: Path, t_s: np.ndarray, E_V: np.ndarray, current: np.ndarray) -> str:
+    """A recording of a potentiostat whose reference electrode is 0.2 V off."""
+    rows = zip(t_s, E_V - 0.2, 1e-5 * current, strict=True)
+    lines = [",".join(f"{value:.9g}" for value in row) for row in rows]
+    path.write_text("t_s,E_V,I_A\n" + "\n".join(lines))
+    return str(path)
+
+
+def recorded(waveform: Waveform, fouling: Fouling | None, seed: int) -> np.ndarray:
+    trace = simulate(waveform, COUPLES, CELL, fouling)
+    rng = np.random.default_rng(seed)
+    current = np.asarray(trace.current_density_mA_cm2)
+    return current + NOISE * rng.standard_normal(len(current))
+
+
+@pytest.fixture
+def bench(protocol_guardrail: FittedGuardrail, tmp_path: Path) -> list[str]:
+    path = protocol_guardrail.save(tmp_path / "protocol_guardrail.json", {})
+    return ["--guardrail", str(path), "--area-cm2", "0.01", "--shift-V", "0.2"]
+
+
+def test_a_protocol_is_planned_measured_and_judged(
+    bench: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (inference, laplace):
+        monkeypatch.setattr(module, "BLOCK", 2)
+    first, files = cyclic(0.7, -0.7, 0.2, 256), []
+    film = Fouling(initial_theta=0.78)
+    for k, fouling in enumerate((None, film)):
+        name = tmp_path / f"cv-{k}.csv"
+        files.append(write(name, first.t_s, first.E_V, recorded(first, fouling, k)))
+    plan = tmp_path / "plan"
+    assert cli.main(["plan", files[0], *bench, "--out", str(plan)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"step-2.csv: hold its first potential for 5 s; record 256 samples in", said)
+    assert "1255 times" in said
+    applied = np.loadtxt(plan / "step-2.csv", delimiter=",", skiprows=1)
+    assert applied[0, 1] == pytest.approx(0.5, abs=0.01)  # its own reference
+    assert np.ptp(applied[:, 1]) == pytest.approx(0.02, rel=0.05)
+
+    # the mean of many records is simulated as one after an effective quiet time
+    step, given = TONE.steps[1], []
+    held = step.waveform(Waveform(first.t_s[None], first.E_V[None]))
+    own = Waveform(held.t_s[0], held.E_V[0])
+    for k, fouling in enumerate((None, film)):
+        current = recorded(own, fouling, 10 + k)[step.n_quiet :]
+        given.append(write(tmp_path / f"tone-{k}.csv", applied[:, 0], applied[:, 1] + 0.2, current))
+    pairs = [files[0], given[0], files[1], given[1]]
+    out = tmp_path / "out"
+    assert cli.main(["screen", *pairs, *bench, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"cv-0.csv and .*tone-0.csv: not flagged", said)
+    assert re.search(r"cv-1.csv and .*tone-1.csv: FLAGGED.*\n  a film explains it better by", said)
+    assert "may hide:\n  Biofouling at 0.001 coverage" in said
+    payload = load_payload(out / "screening.json")
+    assert [row["paths"] for row in payload["traces"]] == [pairs[:2], pairs[2:]]
+    clean, fouled = payload["traces"]
+    assert clean["film"]["log_bayes_factor"] < 0 < fouled["film"]["log_bayes_factor"]
+    coverage = fouled["film"]["posterior"]["coverage"]
+    assert coverage["low"] < 0.78 < coverage["high"]
+    assert set(clean["diagnostics"]) == set(diagnostic_names(TONE))
+    pictures = sorted(path.name for path in out.glob("*.png"))
+    assert pictures == ["000-cv-0.png", "000-tone-0.png", "001-cv-1.png", "001-tone-1.png"]
+
+
+def test_a_protocol_takes_a_file_for_each_step(
+    bench: list[str], traces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean = str(traces / "clean.csv")
+    assert cli.main(["screen", clean, *bench]) == 2
+    assert "traces = 1 cannot be used: 2 files for each electrode" in capsys.readouterr().err
+    assert cli.main(["screen", clean, clean, *bench]) == 2
+    assert "duration of step 2 of electrode 1" in capsys.readouterr().err
+
+
+def test_there_is_no_plan_for_one_voltammogram(
+    command: list[str], traces: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.main(["plan", *command[1:], str(traces / "clean.csv")]) == 2
+    assert "one of a protocol of several steps" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -15,10 +15,11 @@ from ecguard.files import write_text
 from ecguard.guardrail.certificate import CertifiedGuardrail, CertifiedThreshold
 from ecguard.guardrail.combined_score import CombinedScore
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _QUARTERS = 5  # with the start and the end
 _SLACK = 1e-6
 _RANGE_SLACK = 1e-3  # of a range: waveforms are stored in float32
+_ROOM, _ROOM_OF_SHARE = 0.02, 0.25  # of a range, on both sides: new traces reach out a little
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ValidFor:
         checkpoint: fingerprint of the amortised posterior that diagnosed them.
         duration_s, potential_V, observed_share: lowest and highest.
         quarters_V: lowest and highest potential at the start, the quarters and the end.
+        steps: of the protocol that the trace is the first of, in words; none where it is alone.
     """
 
     task: str
@@ -44,6 +46,39 @@ class ValidFor:
     potential_V: tuple[float, float]
     observed_share: tuple[float, float]
     quarters_V: tuple[tuple[float, float], ...]
+    steps: tuple[str, ...] = ()
+
+    @classmethod
+    def around(
+        cls,
+        task: str,
+        time_s: ArrayLike,
+        E_V: ArrayLike,
+        observed: ArrayLike,
+        noise_std: float,
+        checkpoint: str,
+        steps: tuple[str, ...] = (),
+    ) -> "ValidFor":
+        """What calibration traces [n, L] of one couple reach, and a little more."""
+        time, potential = np.asarray(time_s, np.float64), np.asarray(E_V, np.float64)
+
+        def ends(values: NDArray[np.floating], room: float = _ROOM) -> tuple[float, float]:
+            low, high = float(values.min()), float(values.max())
+            return low - room * (high - low), high + room * (high - low)
+
+        lowest, highest = np.exp(ends(np.log(time[:, -1] - time[:, 0])))
+        return cls(
+            task=task,
+            n_samples=time.shape[1],
+            n_couples=1,
+            noise_std=noise_std,
+            checkpoint=checkpoint,
+            duration_s=(float(lowest), float(highest)),
+            potential_V=ends(potential),
+            observed_share=ends(np.asarray(observed, bool).mean(axis=1), _ROOM_OF_SHARE),
+            quarters_V=tuple(ends(own) for own in quarters(potential)),
+            steps=steps,
+        )
 
     def check(
         self,
@@ -54,6 +89,7 @@ class ValidFor:
         observed: ArrayLike,
         noise_std: ArrayLike,
         checkpoint: str,
+        steps: tuple[str, ...] = (),
     ) -> None:
         """Refuse traces that the certificate says nothing of.
 
@@ -64,6 +100,7 @@ class ValidFor:
             observed: [n, L] bool.
             noise_std: mA/cm^2 [n].
             checkpoint: fingerprint of the amortised posterior that is to diagnose them.
+            steps: of the protocol that they are the first of.
 
         Raises:
             InputError: one of them lies outside.
@@ -89,6 +126,7 @@ class ValidFor:
             ("n_couples", n_couples, self.n_couples),
             ("time_s", time.shape[1], self.n_samples),
             ("checkpoint", checkpoint, self.checkpoint),
+            ("steps", steps, self.steps),
         ):
             if value != expected:
                 raise InputError(name, value, f"{expected}, as calibrated", remedy)
@@ -99,7 +137,7 @@ class ValidFor:
             raise InputError(
                 "noise_std",
                 float(noise[row]),
-                f"{self.noise_std} mA/cm^2, as calibrated (row {row} is not)",
+                f"{self.noise_std} mA/cm^2, as calibrated{_of_row(row, len(noise))}",
                 remedy,
             )
         for name, values, (low, high) in (
@@ -115,9 +153,14 @@ class ValidFor:
                 raise InputError(
                     name,
                     float(values[place]),
-                    f"{low:.4g} to {high:.4g}, as calibrated (row {place[0]} is not)",
+                    f"{low:.4g} to {high:.4g}, as calibrated{_of_row(int(place[0]), len(time))}",
                     remedy,
                 )
+
+
+def _of_row(row: int, n: int) -> str:
+    """Which of n traces is meant."""
+    return f" (row {row} is not)" if n > 1 else ""
 
 
 def quarters(potential: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -181,7 +224,7 @@ class FittedGuardrail:
         score: learnt on design cases.
         threshold: of the scores of clean calibration cases.
         calibration_scores: of these cases, rising.
-        familiarity: of the family, for the diagnostic of that name.
+        familiarity: of the family, for the diagnostic of that name; None where there is none.
         valid_for: the traces it may judge.
         undetectable: failures that it was tried on and does not see.
     """
@@ -189,7 +232,7 @@ class FittedGuardrail:
     score: CombinedScore
     threshold: CertifiedThreshold
     calibration_scores: tuple[float, ...]
-    familiarity: Familiarity
+    familiarity: Familiarity | None
     valid_for: ValidFor
     undetectable: tuple[BlindSpot, ...] = ()
 
@@ -198,7 +241,7 @@ class FittedGuardrail:
         cls,
         score: CombinedScore,
         clean: ArrayLike,
-        familiarity: Familiarity,
+        familiarity: Familiarity | None,
         valid_for: ValidFor,
         rule: CertifiedGuardrail | None = None,
     ) -> "FittedGuardrail":
@@ -226,7 +269,7 @@ class FittedGuardrail:
             "score": asdict(self.score),
             "threshold": asdict(self.threshold),
             "calibration_scores": list(self.calibration_scores),
-            "familiarity": self.familiarity.to_json(),
+            "familiarity": self.familiarity and self.familiarity.to_json(),
             "valid_for": asdict(self.valid_for),
             "undetectable": [asdict(own) for own in self.undetectable],
             "provenance": dict(provenance),
@@ -256,7 +299,7 @@ def load_guardrail(path: Path | str) -> FittedGuardrail:
             score,
             CertifiedThreshold(**saved["threshold"]),
             tuple(map(float, saved["calibration_scores"])),
-            Familiarity.from_json(saved["familiarity"]),
+            saved["familiarity"] and Familiarity.from_json(saved["familiarity"]),
             ValidFor(**_tuples(saved["valid_for"])),
             tuple(BlindSpot(**_tuples(own)) for own in saved["undetectable"]),
         )

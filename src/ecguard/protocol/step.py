@@ -89,6 +89,11 @@ class Step(abc.ABC):
             return recorded
         return concatenate(_quiet(recorded, self.averaging.held), recorded)
 
+    @property
+    def n_quiet(self) -> int:
+        """Samples of the quiet time."""
+        return len(_quiet_places(self.averaging.held)) - 1 if self.averaging.held else 0
+
     def noise_factor(self, first: Waveform) -> NDArray[np.float64]:
         """Noise std of its samples over that of the voltammogram's [n], at least 1."""
         recorded = self.recorded(first)
@@ -104,7 +109,7 @@ class Step(abc.ABC):
 
     def shown(self, samples: int) -> NDArray[np.bool_]:
         """Which samples of the waveform may be kept: those of `span`, none of the quiet time."""
-        quiet = len(_quiet_places(self.averaging.held)) - 1 if self.averaging.held else 0
+        quiet = self.n_quiet
         place = np.arange(-quiet, samples - quiet) / (samples - quiet - 1)
         return (place >= self.span[0]) & (place <= self.span[1])
 

@@ -30,12 +30,14 @@ from ecguard.report.claims import Claim
 from ecguard.report.failure_modes import percent, table
 from ecguard.report.figures import lines_figure, points_figure
 from ecguard.report.guardrail import SILENT_LIMIT, materials, sets_of
+from ecguard.report.provenance import provenance
 from ecguard.stress import Biofouling
 
 MAP_FIGURE = "protocol_candidates.png"
 TRACE_FIGURE = "protocol_trace.png"
 POWER_FIGURE = "protocol_power.png"
 TUNING_FIGURE = "protocol_tuning.png"
+GUARDRAIL_FILE = "protocol_guardrail.json"
 CAUGHT, CAUGHT_SURELY = 281 / 300, 0.90
 """Share that is caught, and the lower limit of that share of 300 cases."""
 GAIN = 0.15
@@ -434,6 +436,19 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
             figure=POWER_FIGURE,
         ),
     )  # fmt: skip
+
+
+def save_guardrail(chapter: Chapter, result: ProtocolDesign) -> Markdown:
+    """Write the designed protocol's guardrail beside the payload."""
+    record = provenance(chapter.seed, chapter.profile.name, chapter.started)
+    guardrail = result.guardrail()
+    path = guardrail.save(chapter.out_dir / GUARDRAIL_FILE, record)
+    unseen = "; ".join(map(str, guardrail.undetectable)) or "none of the coverages that were tried"
+    return Markdown(
+        f"The guardrail of **{result.designed}**: `{path.name}`, {path.stat().st_size} bytes. "
+        "`ecguard plan` says from a voltammogram what to apply next, and `ecguard screen` judges "
+        f"the recordings. What an electrode that it accepts may hide: {unseen}."
+    )
 
 
 def payload(result: ProtocolDesign) -> dict[str, Any]:

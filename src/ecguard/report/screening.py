@@ -3,25 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecguard.engines import case_keys
 from ecguard.errors import InputError
-from ecguard.files import sha256
+from ecguard.files import sha256, write_text
 from ecguard.guardrail import FittedGuardrail, Verdict, load_guardrail
-from ecguard.posterior.amortised.artefacts import load_amortised
+from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
+from ecguard.posterior.film import NAMES as FILM
 from ecguard.posterior.likelihood import Observation
 from ecguard.posterior.unknowns import names
-from ecguard.recording import read_recording
+from ecguard.protocol import DEFAULT, Protocol
+from ecguard.protocol.measured import measured as observed_in
+from ecguard.protocol.measured import protocol_of, to_apply
+from ecguard.recording import Recording, read_recording
 from ecguard.report.figures import save_figure, trace_figure
 from ecguard.report.payload import save_payload
 from ecguard.report.provenance import provenance
-from ecguard.screening import DIAGNOSTICS, Screened, judge
+from ecguard.screening import ScreenedSteps, judge, judge_steps
 
 SCREENING_FILE = "screening.json"
 _LOUD = 2.0  # times the declared noise, above or below which scatter is worth a word
+
+Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -47,21 +54,34 @@ class Measured:
 
 @dataclass(frozen=True)
 class Judged:
-    """What was read and found, a row a trace.
+    """What was read and found of n electrodes.
 
     Attributes:
         measured: what was asked.
         guardrail: that judged.
-        observation: the traces as they were shown to it.
-        scatter: std of white noise that neighbouring samples show, mA/cm^2 [n].
-        screened, verdict: what it found.
+        protocol: that was measured.
+        paths: of the recordings of each electrode, one for each step.
+        steps: as they were shown to the guardrail.
+        scatter: std of white noise that neighbours show in the first recording, mA/cm^2 [n].
+        diagnostics: [n, k], as the guardrail's score names them.
+        draws: of the unknowns of a clean electrode, of equal weight [n, n_draws, d].
+        effective: effective number of these [n]; None where they are of a normal approximation.
+        predicted: mean and std of the current of clean electrodes, [n, L] each, for each step.
+        film: what a film would explain; None where one voltammogram cannot tell.
+        verdict: on each.
     """
 
     measured: Measured
     guardrail: FittedGuardrail
-    observation: Observation
+    protocol: Protocol
+    paths: tuple[tuple[Path, ...], ...]
+    steps: tuple[Observation, ...]
     scatter: NDArray[np.float64]
-    screened: Screened
+    diagnostics: Floats
+    draws: Floats
+    effective: Floats | None
+    predicted: tuple[tuple[Floats, Floats], ...]
+    film: ScreenedSteps | None
     verdict: Verdict
 
 
@@ -76,30 +96,60 @@ def judge_traces(measured: Measured) -> Judged:
     """
     guardrail = load_guardrail(measured.guardrail)
     valid = guardrail.valid_for
+    protocol = protocol_of(valid.steps) if valid.steps else DEFAULT
     amortised = load_amortised(measured.amortised_checkpoint or None)
-    if not measured.traces:
-        raise InputError("traces", 0, "one file or more", "Name them.")
-    read = [
-        read_recording(path, measured.area_cm2, measured.shift_V).at(valid.n_samples)
-        for path in measured.traces
-    ]
-    n, share = len(read), np.mean(valid.observed_share)
-    observed = np.ones((n, valid.n_samples), bool)
-    if valid.observed_share[1] < 1:
-        rng = np.random.default_rng(measured.seed)
-        chance = rng.permuted(np.tile(np.arange(valid.n_samples), (n, 1)), axis=1)
-        observed = chance < round(share * valid.n_samples)
-    observation = Observation(
-        np.stack([own.t_s for own in read]),
-        np.stack([own.E_V for own in read]),
-        np.stack([own.current for own in read]),
-        observed,
-        np.full(n, valid.noise_std),
-    )
+    paths = _of_electrodes(measured.traces, protocol)
+    n = len(paths)
+    read = [[_read(measured, path) for path in own] for own in paths]
+    read = [[own[0].at(valid.n_samples), *own[1:]] for own in read]
+    share = float(np.mean(valid.observed_share)) if valid.observed_share[1] < 1 else 1.0
+    steps = observed_in(protocol, read, valid.noise_std, share, measured.seed)
+    _check_each(guardrail, fingerprint(amortised), paths, steps[0])
     keys = case_keys(measured.seed, np.arange(n))
-    screened, verdict = judge(guardrail, amortised, observation, valid.task, keys)
-    scatter = np.array([own.scatter() for own in read])
-    return Judged(measured, guardrail, observation, scatter, screened, verdict)
+    scatter = np.array([own[0].scatter() for own in read])
+    common = (measured, guardrail, protocol, paths, steps, scatter)
+    if not valid.steps:
+        found, verdict = judge(guardrail, amortised, steps[0], valid.task, keys)
+        predicted = ((found.predicted_mean, found.predicted_std),)
+        own = (found.diagnostics, found.draws, found.effective, predicted, None, verdict)
+        return Judged(*common, *own)
+    film, verdict = judge_steps(guardrail, amortised, protocol, steps, valid.task, keys)
+    pairs = zip(film.clean.expected, steps, strict=True)
+    noisy = tuple((mean, step.noise_std[:, None] + 0 * mean) for mean, step in pairs)
+    return Judged(*common, film.clean.diagnostics, film.clean.draws, None, noisy, film, verdict)
+
+
+def _of_electrodes(traces: Sequence[Path], protocol: Protocol) -> tuple[tuple[Path, ...], ...]:
+    """Files of each electrode, one for each step."""
+    k = len(protocol.steps)
+    if not traces or len(traces) % k:
+        wanted = "one file or more" if k == 1 else f"{k} files for each electrode, step by step"
+        raise InputError("traces", len(traces), wanted, "Name them.")
+    return tuple(tuple(traces[row : row + k]) for row in range(0, len(traces), k))
+
+
+def _check_each(
+    guardrail: FittedGuardrail,
+    checkpoint: str,
+    paths: tuple[tuple[Path, ...], ...],
+    first: Observation,
+) -> None:
+    """Refuse what the guardrail was not calibrated for, by the name of the file."""
+    valid = guardrail.valid_for
+    for row, own in enumerate(paths):
+        one = Observation(*(np.asarray(leaf)[row : row + 1] for leaf in first))
+        try:
+            valid.check(
+                valid.task, valid.n_couples, one.time_s, one.E_V, one.observed, one.noise_std,
+                checkpoint, valid.steps,
+            )  # fmt: skip
+        except InputError as error:
+            name, *others = error.args
+            raise InputError(f"{name} of {own[0]}", *others) from error
+
+
+def _read(measured: Measured, path: Path) -> Recording:
+    return read_recording(path, measured.area_cm2, measured.shift_V)
 
 
 def verdict_lines(judged: Judged) -> list[str]:
@@ -107,15 +157,18 @@ def verdict_lines(judged: Judged) -> list[str]:
     verdict, rule = judged.verdict, judged.guardrail.threshold
     declared = judged.guardrail.valid_for.noise_std
     lines = []
-    for row, path in enumerate(judged.measured.traces):
+    for row, paths in enumerate(judged.paths):
         word = "FLAGGED, do not trust its posterior" if verdict.flagged[row] else "not flagged"
-        lines.append(f"{path}: {word} (p = {verdict.p_value[row]:.2g})")
+        shown = " and ".join(map(str, paths))
+        lines.append(f"{shown}: {word} (p = {verdict.p_value[row]:.2g})")
         ratio = judged.scatter[row] / declared
         if not 1 / _LOUD < ratio < _LOUD:
             lines.append(
                 f"  its samples scatter by {judged.scatter[row]:.2g} mA/cm², where the guardrail "
                 f"was calibrated for noise of {declared:.2g}: the verdict assumes that noise"
             )
+        if judged.film is not None and verdict.flagged[row]:
+            lines.append(f"  {_of_film(judged.film, row)}")
     lines.append(
         f"Of clean traces of this kind {rule.alpha:.0%} or fewer are flagged, with a certainty of "
         f"{1 - rule.delta:.1%}."
@@ -124,6 +177,19 @@ def verdict_lines(judged: Judged) -> list[str]:
         lines.append("What a trace that is not flagged may hide:")
         lines += [f"  {spot}" for spot in verdict.undetectable]
     return lines
+
+
+def _of_film(film: ScreenedSteps, row: int) -> str:
+    """Whether a film explains a flagged electrode."""
+    nats = film.log_bayes_factor[row]
+    if not nats > 0:
+        return f"a film does not explain it better than a clean electrode ({nats:.1f} nats)"
+    coverage = film.fouled.draws[row, :, -len(FILM)]
+    low, high = np.quantile(coverage, [0.025, 0.975])
+    return (
+        f"a film explains it better by {nats:.1f} nats, with a coverage of {low:.2g} to "
+        f"{high:.2g}: clean the electrode, or take the posterior that knows of the film"
+    )
 
 
 def save_judged(judged: Judged, out_dir: Path | str, started: float) -> Path:
@@ -138,39 +204,31 @@ def save_judged(judged: Judged, out_dir: Path | str, started: float) -> Path:
         The path of the file.
     """
     out = Path(out_dir)
-    measured, found, verdict = judged.measured, judged.screened, judged.verdict
-    seen = judged.observation
-    labels = names(judged.guardrail.valid_for.n_couples)
+    measured, verdict, film = judged.measured, judged.verdict, judged.film
+    clean = names(judged.guardrail.valid_for.n_couples)
     rows = []
-    for row, path in enumerate(measured.traces):
-        rows.append(
-            {
-                "path": str(path),
-                "flagged": bool(verdict.flagged[row]),
-                "score": verdict.score[row],
-                "p_value": verdict.p_value[row],
-                "effective": found.effective[row],
-                "scatter_mA_cm2": judged.scatter[row],
-                "diagnostics": dict(zip(DIAGNOSTICS, found.diagnostics[row], strict=True)),
-                "posterior": {
-                    label: {"mean": mean, "low": low, "high": high}
-                    for label, mean, low, high in zip(
-                        labels, found.mean[row], found.low[row], found.high[row], strict=True
-                    )
-                },
+    for row, paths in enumerate(judged.paths):
+        each = judged.diagnostics[row]
+        own: dict[str, Any] = {
+            "paths": list(map(str, paths)),
+            "flagged": bool(verdict.flagged[row]),
+            "score": verdict.score[row],
+            "p_value": verdict.p_value[row],
+            "scatter_mA_cm2": judged.scatter[row],
+            "diagnostics": dict(zip(judged.guardrail.score.names, each, strict=True)),
+            "posterior": _posterior(clean, judged.draws[row]),
+        }
+        if judged.effective is not None:
+            own["effective"] = judged.effective[row]
+        if film is not None:
+            own["film"] = {
+                "log_bayes_factor": film.log_bayes_factor[row],
+                "posterior": _posterior((*clean, *FILM), film.fouled.draws[row]),
             }
-        )
+        rows.append(own)
         word = "flagged" if verdict.flagged[row] else "not flagged"
-        figure = trace_figure(
-            seen.time_s[row],
-            seen.current[row],
-            seen.observed[row],
-            found.predicted_mean[row],
-            found.predicted_std[row],
-            f"{path.name}: {word}, p = {verdict.p_value[row]:.2g}",
-        )
-        alt = f"Current of {path.name} against time with the fit of a clean electrode: {word}."
-        save_figure(figure, out / f"{row:03d}-{path.stem}.png", alt)
+        for k, path in enumerate(paths):
+            _save_picture(judged, row, k, f"{word}, p = {verdict.p_value[row]:.2g}", out, path)
     rule = judged.guardrail.threshold
     return save_payload(
         out / SCREENING_FILE,
@@ -189,3 +247,66 @@ def save_judged(judged: Judged, out_dir: Path | str, started: float) -> Path:
         claims=(),
         provenance=provenance(measured.seed, "bench", started),
     )
+
+
+def _posterior(labels: Sequence[str], draws: Floats) -> dict[str, dict[str, float]]:
+    """Mean and ends of the central 95 % of draws [n_draws, d]."""
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    found = zip(labels, draws.mean(axis=0), low, high, strict=True)
+    return {label: {"mean": mean, "low": down, "high": up} for label, mean, down, up in found}
+
+
+def _save_picture(judged: Judged, row: int, k: int, words: str, out: Path, path: Path) -> None:
+    """A step with the fit of a clean electrode, without the quiet time before it."""
+    step, (mean, std) = judged.steps[k], judged.predicted[k]
+    shown = slice(judged.protocol.steps[k].n_quiet, None)
+    time = step.time_s[row, shown]
+    figure = trace_figure(
+        time - time[0],
+        step.current[row, shown],
+        step.observed[row, shown],
+        mean[row, shown],
+        std[row, shown],
+        f"{path.name}: {words}",
+    )
+    alt = f"Current of {path.name} against time with the fit of a clean electrode: {words}."
+    save_figure(figure, out / f"{row:03d}-{path.stem}.png", alt)
+
+
+def save_plan(measured: Measured, out_dir: Path | str) -> list[str]:
+    """Write what to apply after a first voltammogram, a CSV file for each step.
+
+    Returns:
+        What to do, a line a statement.
+
+    Raises:
+        InputError: the file cannot be used, or the guardrail is of one voltammogram alone.
+    """
+    guardrail = load_guardrail(measured.guardrail)
+    valid = guardrail.valid_for
+    if not valid.steps:
+        raise InputError(
+            "guardrail",
+            str(measured.guardrail),
+            "one of a protocol of several steps",
+            "Take protocol_guardrail.json of the seventh chapter.",
+        )
+    protocol = protocol_of(valid.steps)
+    if len(measured.traces) != 1:
+        raise InputError("traces", len(measured.traces), "one voltammogram", "Name it.")
+    first = _read(measured, measured.traces[0]).at(valid.n_samples)
+    lines = [f"{protocol.title}, after {measured.traces[0]}:"]
+    pairs = zip(protocol.steps[1:], to_apply(protocol, first), strict=True)
+    for number, (step, applied) in enumerate(pairs, start=2):
+        rows = zip(applied.t_s, applied.E_V - measured.shift_V, strict=True)
+        text = "t_s,E_V\n" + "".join(f"{t:.9g},{E:.9g}\n" for t, E in rows)
+        path = write_text(Path(out_dir) / f"step-{number}.csv", text)
+        record, averaging = applied.t_s[-1], step.averaging
+        held = step.rest_s + averaging.quiet * record
+        lines.append(
+            f"  {path}: hold its first potential for {held:.3g} s; record "
+            f"{len(applied.t_s)} samples in {record:.4g} s, {averaging.records} times with "
+            f"{averaging.gap * record:.3g} s at the first potential in between; take the mean"
+        )
+    lines.append("Save time, potential and mean current of each as a file like the first one's.")
+    return lines
