@@ -8,7 +8,7 @@ import pytest
 from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
 from ecguard.errors import InputError
 from ecguard.posterior.likelihood import Observation
-from ecguard.protocol import CANDIDATES, DEFAULT, Own, Protocol, Tone, currents, observe
+from ecguard.protocol import CANDIDATES, Own, Protocol, Tone, currents, observe
 from ecguard.protocol.measured import in_words, measured, protocol_of, to_apply
 from ecguard.recording import Recording
 
@@ -96,11 +96,11 @@ def test_what_is_to_be_applied_is_what_is_expected(
 
 def test_finer_recordings_of_a_scan_come_to_its_samples() -> None:
     fine = np.linspace(0.0, 1.0, 1021)
-    (first,) = measured(DEFAULT, [[_triangle(2.0, fine)]], NOISE)
-    (applied,) = to_apply(SCAN, _triangle(2.0, fine).at(256))
+    first = _triangle(2.0, fine).at(256)
+    (applied,) = to_apply(SCAN, first)
     scan = _triangle(applied.t_s[-1], fine)
-    _, second = measured(SCAN, [[_triangle(2.0, fine).at(256), scan]], NOISE)
-    assert first.current.shape == (1, 256)
+    _, second = measured(SCAN, [[first, scan]], NOISE)
+    np.testing.assert_allclose(second.current[0, -256:], scan.at(256).current, rtol=1e-6)
     assert second.current.shape[1] == 256 + SCAN.steps[1].n_quiet
 
 
@@ -111,9 +111,11 @@ def _triangle(duration: float, share: np.ndarray) -> Recording:
 
 def test_another_step_is_refused(protocol: Protocol, recordings: list[list[Recording]]) -> None:
     good = recordings[1][1]
+    spike = 0.02 * (np.arange(256) == 100)
     for bad, words in (
         (replace(good, t_s=1.01 * good.t_s), "duration of step 2 of electrode 2"),
         (replace(good, E_V=good.E_V + 0.003), "E_V of step 2 of electrode 2 .*within 2 mV"),
+        (replace(good, E_V=good.E_V + spike), "E_V of step 2 of electrode 2 .*within 2 mV"),
         (Recording(*(leaf[::2] for leaf in (good.t_s, good.E_V, good.current))), "samples"),
     ):
         recordings[1][1] = bad

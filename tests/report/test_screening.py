@@ -33,7 +33,7 @@ def guardrail() -> FittedGuardrail:
     score = CombinedScore.fit(tuple(DIAGNOSTICS), design, design + 20 * spread)
     amortised, wide = load_amortised(), (-1.0, 1.0)
     valid = ValidFor(
-        "cv", 256, 1, NOISE, fingerprint(amortised), (0.5, 100.0), wide, (0.3, 0.5), (wide,) * 5
+        "cv", 256, 1, NOISE, fingerprint(amortised), (0.5, 100.0), wide, (0.3, 0.5), (wide,) * 5, ()
     )
     known = Familiarity.fit(rng.standard_normal((100, amortised.meta.sizes.summary)))
     fitted = FittedGuardrail.fit(score, calibration, known, valid)
@@ -179,8 +179,8 @@ def test_a_protocol_is_planned_measured_and_judged(
     plan = tmp_path / "plan"
     assert cli.main(["plan", files[0], *bench, "--out", str(plan)]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"step-2.csv: hold its first potential for 5 s; record 256 samples in", said)
-    assert "1255 times" in said
+    assert re.search(r"step-2.csv: hold its first potential for 4.98 s; record 256 ", said)
+    assert f"{TONE.steps[1].averaging.records} times" in said
     applied = np.loadtxt(plan / "step-2.csv", delimiter=",", skiprows=1)
     assert applied[0, 1] == pytest.approx(0.5, abs=0.01)  # its own reference
     assert np.ptp(applied[:, 1]) == pytest.approx(0.02, rel=0.05)

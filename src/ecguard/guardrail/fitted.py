@@ -46,7 +46,7 @@ class ValidFor:
     potential_V: tuple[float, float]
     observed_share: tuple[float, float]
     quarters_V: tuple[tuple[float, float], ...]
-    steps: tuple[str, ...] = ()
+    steps: tuple[str, ...]
 
     @classmethod
     def around(

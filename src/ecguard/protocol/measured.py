@@ -14,6 +14,7 @@ from ecguard.recording import Recording
 from ecguard.simulator import Waveform
 
 _OFF_V = 2e-3  # what a recorded potential may differ from what was to be applied
+_OFF_STEP = 0.5  # of a change between samples that it may differ by more: means round a vertex off
 _OFF_TIME = 1e-3  # the same, of a duration
 
 
@@ -121,8 +122,9 @@ def _check(own: Recording, wanted: Waveform, row: int, k: int) -> None:
     if abs(own.t_s[-1] / duration - 1.0) > _OFF_TIME:
         raise InputError(f"duration {what}", float(own.t_s[-1]), f"{duration:.6g} s", remedy)
     off: NDArray[np.float64] = np.abs(own.E_V - potential)
+    turn = _OFF_STEP * float(np.median(np.abs(np.diff(potential))))
     worst = int(off.argmax())
-    if off[worst] > _OFF_V:
+    if np.median(off) > _OFF_V or off[worst] > _OFF_V + turn:
         raise InputError(
             f"E_V {what}",
             float(own.E_V[worst]),

@@ -33,7 +33,7 @@ class FollowUpReaction(FailureMode):
     name: ClassVar[str] = "follow_up_reaction"
     title: ClassVar[str] = "Follow-up reaction"
     unit: ClassVar[str] = "s⁻¹"
-    full: ClassVar[float] = 10.0
+    full: ClassVar[float] = 0.5
     typical: ClassVar[str] = "1e-3 s⁻¹ to faster than any scan, as with quinone imines in water."
     source: ClassVar[str] = (
         "R. S. Nicholson and I. Shain, Anal. Chem. 36 (1964) 706; J. M. Savéant and E. Vianello, "

@@ -17,7 +17,8 @@ from ecguard.posterior.coordinates import Interval
 from ecguard.simulator.relaxation import lost_share
 
 _LEAST_SHARE = 1e-37  # whose quantile float32 has
-_STEPS = 16  # of a quantile; most need four, and more where components lie apart
+_STEPS = 8  # of a quantile; most need three
+_CREEPS = 0.7  # of the log odds still off after a step, above which the next one is lengthened
 
 
 class Mixture(NamedTuple):
@@ -49,26 +50,45 @@ def quantile(mixture: Mixture, interval: Interval, score: Array) -> Array:
     """Values [...] below which the normal distribution function of scores [...] lies.
 
     The mixture's quantile lies between those of its components, which are closed forms. In between,
-    Newton's steps on the log odds, which are linear in the tails, held by the bracket.
+    Newton's steps on the log odds, which are linear in the tails, held by the bracket. Where they
+    creep, down a tail towards a narrow component, they are doubled.
     """
     each = _quantiles(mixture, interval, score[..., None])
-    weight = jax.nn.softmax(mixture.logits, axis=-1)
-    start = jnp.sum(weight * each, axis=-1)
+    start = jnp.sum(_near(mixture, score) * each, axis=-1)
     cut = _cut(mixture, interval)
+    # one by one, all that a step does is a single pass over the values
+    single = [_Cut(*(leaf[k] for leaf in cut)) for k in range(len(cut.location))]
     wanted = norm.logcdf(score) - norm.logcdf(-score)
 
-    def step(_: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        first, last, value = state
-        below, above, own = _sides(cut, interval, value)
+    def step(_: Any, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        low, high, before, value = state
+        sides = [_sides(component, interval, value) for component in single]
+        below, above, own = (sum(rest, first) for first, *rest in zip(*sides, strict=True))
         over = jnp.log(below) - jnp.log(above) - wanted
-        first, last = jnp.where(over < 0, value, first), jnp.where(over < 0, last, value)
-        there = value - over / (own / below + own / above)
-        inside = (there >= first) & (there <= last)
-        return first, last, jnp.where(inside, there, (first + last) / 2)
+        low, high = jnp.where(over < 0, value, low), jnp.where(over < 0, high, value)
+        times = jnp.where(jnp.abs(over) < _CREEPS * before, 1.0, 2.0)
+        there = value - times * over / (own / below + own / above)
+        inside = (there >= low) & (there <= high)
+        return low, high, jnp.abs(over), jnp.where(inside, there, (low + high) / 2)
 
-    bracket = (jnp.min(each, axis=-1), jnp.max(each, axis=-1))
-    *_, value = jax.lax.fori_loop(0, _STEPS, step, (*bracket, start))
+    ends = jnp.min(each, axis=-1), jnp.max(each, axis=-1)
+    unbounded = jnp.full_like(start, jnp.inf)
+    *_, value = jax.lax.fori_loop(0, _STEPS, step, (*ends, unbounded, start))
     return jnp.clip(value, interval.low, interval.high)
+
+
+def _near(mixture: Mixture, score: Array) -> Array:
+    """Shares [..., K] of the components' quantiles in a guess of the mixture's, at scores [...].
+
+    If components lay apart, one would hold all of it: the one within which the probability is
+    reached, counted from the nearer end. Where several share a location, all have their weight.
+    """
+    weight = jax.nn.softmax(mixture.logits, axis=-1)
+    place = jnp.where(score > 0, -1.0, 1.0)[..., None] * mixture.location
+    before = jnp.where(place[..., None, :] < place[..., None], weight[..., None, :], 0.0).sum(-1)
+    reached = ndtr(-jnp.abs(score))[..., None]
+    holds = (before <= reached) & (reached < before + weight)
+    return jnp.where(holds.sum(-1, keepdims=True) == 1, holds, weight)
 
 
 class Drawn(NamedTuple):
@@ -93,13 +113,14 @@ def draw(mixture: Mixture, interval: Interval, normal: Array, uniform: Array) ->
     picked = place == jnp.arange(weight.shape[-1])
     own = Mixture(*(jnp.sum(jnp.where(picked, leaf, 0.0), -1, keepdims=True) for leaf in mixture))
     value = _quantiles(own, interval, normal[..., None])[..., 0]
-    below, above, density = _sides(_cut(mixture, interval), interval, value)
+    sides = _sides(_cut(mixture, interval), interval, value)
+    below, above, density = (jnp.sum(side, axis=0) for side in sides)
     far = ndtri(jnp.maximum(jnp.minimum(below, above) / (below + above), _LEAST_SHARE))
     return Drawn(value, jnp.where(below < above, far, -far), jnp.log(density))
 
 
 class _Cut(NamedTuple):
-    """A mixture on its interval, leaves [K, ...]: sums over components run over whole rows."""
+    """A mixture on its interval, leaves [K, ...], or [...] of one component."""
 
     location: Array
     rate: Array  # 1/scale
@@ -118,8 +139,8 @@ def _cut(mixture: Mixture, interval: Interval) -> _Cut:
     return _Cut(*(jnp.moveaxis(leaf, -1, 0) for leaf in leaves))
 
 
-def _sides(cut: _Cut, interval: Interval, value: Array) -> tuple[Array, Array, Array]:
-    """Shares of a mixture below and above a value [...], and its density there."""
+def _sides(cut: _Cut, interval: Interval, value: Array) -> tuple[Array, ...]:
+    """Shares [K, ...] of components below and above a value [...], and their densities there."""
     z = (value - cut.location) * cut.rate
     both = 1.0 + jnp.exp(-jnp.abs(z))  # what the sigmoids of z and -z share, below the line
     # of the sigmoids at the ends, so that no component is lost in a tail
@@ -127,8 +148,7 @@ def _sides(cut: _Cut, interval: Interval, value: Array) -> tuple[Array, Array, A
     to_low = jnp.exp(jnp.minimum(-z, 0.0) - cut.log_low) / both
     below = cut.share * to_high * _part((value - interval.low) * cut.rate)
     above = cut.share * to_low * _part((interval.high - value) * cut.rate)
-    own = cut.share * to_high * to_low * cut.rate
-    return jnp.sum(below, axis=0), jnp.sum(above, axis=0), jnp.sum(own, axis=0)
+    return below, above, cut.share * to_high * to_low * cut.rate
 
 
 def _quantiles(mixture: Mixture, interval: Interval, score: Array) -> Array:
