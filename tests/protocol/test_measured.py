@@ -71,6 +71,8 @@ def test_as_many_samples_are_shown_as_trials_show(
     other = measured(protocol, recordings, NOISE, share=0.25, seed=1)
     np.testing.assert_array_equal(again[1].observed, second.observed)
     assert (other[1].observed != second.observed).any()
+    alone = measured(protocol, recordings[:2], NOISE, share=0.25)
+    np.testing.assert_array_equal(alone[1].observed, second.observed[:2])
 
 
 def test_a_first_step_that_shows_its_own_share_keeps_it(

@@ -80,7 +80,6 @@ def measured(
                 "Pass them in the order of the steps.",
             )
     first = _waveform([each[0] for each in recordings])
-    rng = np.random.default_rng(seed)
     steps = []
     for k, step in enumerate(protocol.steps):
         recorded, whole = step.recorded(first), step.waveform(first)
@@ -94,8 +93,8 @@ def measured(
         allowed = np.flatnonzero(step.shown(length))
         observed = np.zeros((n, length), bool)
         for row in range(n):
-            seen = rng.permutation(allowed)[: round(of_step * len(allowed))]
-            observed[row, seen] = True
+            rng = np.random.default_rng((seed, k, row))  # whatever other electrodes there are
+            observed[row, rng.permutation(allowed)[: round(of_step * len(allowed))]] = True
         std = noise_std * step.noise_factor(first)
         steps.append(
             Observation(
