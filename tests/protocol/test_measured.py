@@ -9,7 +9,7 @@ from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
 from ecguard.errors import InputError
 from ecguard.posterior.likelihood import Observation
 from ecguard.protocol import CANDIDATES, Own, Protocol, Tone, currents, observe
-from ecguard.protocol.measured import in_words, measured, protocol_of, to_apply
+from ecguard.protocol.measured import in_words, observe_recordings, protocol_of, to_apply
 from ecguard.recording import Recording
 
 N, NOISE = 3, 0.05
@@ -48,7 +48,7 @@ def recordings(protocol: Protocol, observed: tuple[Observation, ...]) -> list[li
 def test_recordings_come_back_as_they_were_observed(
     protocol: Protocol, observed: tuple[Observation, ...], recordings: list[list[Recording]]
 ) -> None:
-    found = measured(protocol, recordings, NOISE)
+    found = observe_recordings(protocol, recordings, NOISE)
     assert protocol.steps[1].n_quiet > 5
     for own, wanted, step in zip(found, observed, protocol.steps, strict=True):
         np.testing.assert_allclose(own.time_s, wanted.time_s, rtol=1e-5)
@@ -63,15 +63,15 @@ def test_recordings_come_back_as_they_were_observed(
 def test_as_many_samples_are_shown_as_trials_show(
     protocol: Protocol, recordings: list[list[Recording]]
 ) -> None:
-    first, second = measured(protocol, recordings, NOISE, share=0.25)
+    first, second = observe_recordings(protocol, recordings, NOISE, share=0.25)
     assert (first.observed.sum(axis=1) == 64).all()
     assert (second.observed.sum(axis=1) == round(0.4 * 256)).all()
     assert (first.observed[0] != first.observed[1]).any()
-    again = measured(protocol, recordings, NOISE, share=0.25)
-    other = measured(protocol, recordings, NOISE, share=0.25, seed=1)
+    again = observe_recordings(protocol, recordings, NOISE, share=0.25)
+    other = observe_recordings(protocol, recordings, NOISE, share=0.25, seed=1)
     np.testing.assert_array_equal(again[1].observed, second.observed)
     assert (other[1].observed != second.observed).any()
-    alone = measured(protocol, recordings[:2], NOISE, share=0.25)
+    alone = observe_recordings(protocol, recordings[:2], NOISE, share=0.25)
     np.testing.assert_array_equal(alone[1].observed, second.observed[:2])
 
 
@@ -79,7 +79,7 @@ def test_a_first_step_that_shows_its_own_share_keeps_it(
     recordings: list[list[Recording]],
 ) -> None:
     tip = CANDIDATES["tip-samples"]
-    (found,) = measured(tip, [own[:1] for own in recordings], NOISE, share=0.1)
+    (found,) = observe_recordings(tip, [own[:1] for own in recordings], NOISE, share=0.1)
     places = np.flatnonzero(found.observed[0])
     assert len(places) == pytest.approx(0.8 * 128, abs=2)
     assert places.min() >= 63
@@ -101,7 +101,7 @@ def test_finer_recordings_of_a_scan_come_to_its_samples() -> None:
     first = _triangle(2.0, fine).at(256)
     (applied,) = to_apply(SCAN, first)
     scan = _triangle(applied.t_s[-1], fine)
-    _, second = measured(SCAN, [[first, scan]], NOISE)
+    _, second = observe_recordings(SCAN, [[first, scan]], NOISE)
     np.testing.assert_allclose(second.current[0, -256:], scan.at(256).current, rtol=1e-6)
     assert second.current.shape[1] == 256 + SCAN.steps[1].n_quiet
 
@@ -122,10 +122,10 @@ def test_another_step_is_refused(protocol: Protocol, recordings: list[list[Recor
     ):
         recordings[1][1] = bad
         with pytest.raises(InputError, match=words):
-            measured(protocol, recordings, NOISE)
+            observe_recordings(protocol, recordings, NOISE)
     recordings[1] = recordings[1][:1]
     with pytest.raises(InputError, match=r"recordings of electrode 2 = 1 .*2, one for each step"):
-        measured(protocol, recordings, NOISE)
+        observe_recordings(protocol, recordings, NOISE)
 
 
 def test_candidates_are_known_by_their_steps() -> None:

@@ -14,7 +14,9 @@ from ecguard.posterior import laplace
 from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
 from ecguard.protocol import CANDIDATES, inference
 from ecguard.protocol.inference import diagnostic_names
-from ecguard.protocol.measured import in_words
+from ecguard.protocol.measured import in_words, to_apply
+from ecguard.recording import read_recording
+from ecguard.report import screening as sc
 from ecguard.report.payload import load_payload
 from ecguard.screening import DIAGNOSTICS
 from ecguard.waveforms import cyclic
@@ -179,8 +181,8 @@ def test_a_protocol_is_planned_measured_and_judged(
     plan = tmp_path / "plan"
     assert cli.main(["plan", files[0], *bench, "--out", str(plan)]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"step-2.csv: hold its first potential for 4.98 s; record 256 ", said)
-    assert f"{TONE.steps[1].averaging.records} times" in said
+    assert re.search(r"step-2.csv:\n    hold its first potential for 4.98 s; record 256 ", said)
+    assert f"{TONE.steps[1].averaging.records} times, with" in said
     applied = np.loadtxt(plan / "step-2.csv", delimiter=",", skiprows=1)
     assert applied[0, 1] == pytest.approx(0.5, abs=0.01)  # its own reference
     assert np.ptp(applied[:, 1]) == pytest.approx(0.02, rel=0.05)
@@ -207,7 +209,8 @@ def test_a_protocol_is_planned_measured_and_judged(
     assert coverage["low"] < 0.78 < coverage["high"]
     assert set(clean["diagnostics"]) == set(diagnostic_names(TONE))
     pictures = sorted(path.name for path in out.glob("*.png"))
-    assert pictures == ["000-cv-0.png", "000-tone-0.png", "001-cv-1.png", "001-tone-1.png"]
+    stems = ("000-step-1-cv-0", "000-step-2-tone-0", "001-step-1-cv-1", "001-step-2-tone-1")
+    assert pictures == [f"{stem}.png" for stem in stems]
 
 
 def test_a_protocol_takes_a_file_for_each_step(
@@ -218,6 +221,29 @@ def test_a_protocol_takes_a_file_for_each_step(
     assert "traces = 1 cannot be used: 2 files for each electrode" in capsys.readouterr().err
     assert cli.main(["screen", clean, clean, *bench]) == 2
     assert "duration of step 2 of electrode 1" in capsys.readouterr().err
+
+
+def test_a_plan_says_how_any_step_is_recorded(traces: Path) -> None:
+    first = read_recording(traces / "clean.csv", 0.01, 0.2).at(256)
+    words = {}
+    for name in ("hold", "clean-repeat", "repeat", "fast-scan"):
+        protocol = CANDIDATES[name]
+        (applied,) = to_apply(protocol, first)
+        words[name] = sc._what_to_do(protocol.steps[1], applied)
+    assert words["hold"].startswith("hold its first potential for 30 s; record 256 samples in 14")
+    assert words["clean-repeat"].startswith("hold its first potential for 60 s, the cleaning on; ")
+    assert words["repeat"].startswith("at once; record 256 samples in 14")
+    assert "3 times, with" in words["fast-scan"]
+    assert not any("times" in words[name] for name in ("hold", "clean-repeat", "repeat"))
+
+
+def test_nothing_is_planned_after_a_trace_of_another_kind(
+    bench: list[str], traces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "plan")]
+    assert cli.main(["plan", *bench, *out, str(traces / "clean.csv"), "--shift-V", "0.9"]) == 2
+    assert re.search(r"E_V of .*clean.csv", capsys.readouterr().err)
+    assert not (tmp_path / "plan").exists()
 
 
 def test_there_is_no_plan_for_one_voltammogram(

@@ -49,7 +49,7 @@ def to_apply(protocol: Protocol, first: Recording) -> tuple[Recording, ...]:
     )
 
 
-def measured(
+def observe_recordings(
     protocol: Protocol,
     recordings: Sequence[Sequence[Recording]],
     noise_std: float,

@@ -1,7 +1,7 @@
 """Verdicts on measured traces: in words, as JSON and as pictures."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,8 @@ from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
 from ecguard.posterior.film import NAMES as FILM
 from ecguard.posterior.likelihood import Observation
 from ecguard.posterior.unknowns import names
-from ecguard.protocol import DEFAULT, Protocol
-from ecguard.protocol.measured import measured as observed_in
-from ecguard.protocol.measured import protocol_of, to_apply
+from ecguard.protocol import DEFAULT, Protocol, Step
+from ecguard.protocol.measured import observe_recordings, protocol_of, to_apply
 from ecguard.recording import Recording, read_recording
 from ecguard.report.figures import save_figure, trace_figure
 from ecguard.report.payload import save_payload
@@ -99,13 +98,11 @@ def judge_traces(measured: Measured) -> Judged:
     protocol = protocol_of(valid.steps) if valid.steps else DEFAULT
     amortised = load_amortised(measured.amortised_checkpoint or None)
     paths = _of_electrodes(measured.traces, protocol)
-    n = len(paths)
     read = [[_read(measured, path) for path in own] for own in paths]
     read = [[own[0].at(valid.n_samples), *own[1:]] for own in read]
-    share = float(np.mean(valid.observed_share)) if valid.observed_share[1] < 1 else 1.0
-    steps = observed_in(protocol, read, valid.noise_std, share, measured.seed)
-    _check_each(guardrail, fingerprint(amortised), paths, steps[0])
-    keys = case_keys(measured.seed, np.arange(n))
+    _check_first(guardrail, protocol, fingerprint(amortised), dict(zip(paths, read, strict=True)))
+    steps = observe_recordings(protocol, read, valid.noise_std, _share(guardrail), measured.seed)
+    keys = case_keys(measured.seed, np.arange(len(paths)))
     scatter = np.array([own[0].scatter() for own in read])
     common = (measured, guardrail, protocol, paths, steps, scatter)
     if not valid.steps:
@@ -128,24 +125,30 @@ def _of_electrodes(traces: Sequence[Path], protocol: Protocol) -> tuple[tuple[Pa
     return tuple(tuple(traces[row : row + k]) for row in range(0, len(traces), k))
 
 
-def _check_each(
+def _share(guardrail: FittedGuardrail) -> float:
+    """Share of a voltammogram's samples that is shown to a guardrail."""
+    low, high = guardrail.valid_for.observed_share
+    return (low + high) / 2 if high < 1 else 1.0
+
+
+def _check_first(
     guardrail: FittedGuardrail,
+    protocol: Protocol,
     checkpoint: str,
-    paths: tuple[tuple[Path, ...], ...],
-    first: Observation,
+    recordings: Mapping[tuple[Path, ...], Sequence[Recording]],
 ) -> None:
     """Refuse what the guardrail was not calibrated for, by the name of the file."""
-    valid = guardrail.valid_for
-    for row, own in enumerate(paths):
-        one = Observation(*(np.asarray(leaf)[row : row + 1] for leaf in first))
+    valid, alone = guardrail.valid_for, replace(protocol, steps=protocol.steps[:1])
+    for paths, own in recordings.items():
+        (first,) = observe_recordings(alone, [own[:1]], valid.noise_std, _share(guardrail))
         try:
             valid.check(
-                valid.task, valid.n_couples, one.time_s, one.E_V, one.observed, one.noise_std,
-                checkpoint, valid.steps,
+                valid.task, valid.n_couples, first.time_s, first.E_V, first.observed,
+                first.noise_std, checkpoint, valid.steps,
             )  # fmt: skip
         except InputError as error:
             name, *others = error.args
-            raise InputError(f"{name} of {own[0]}", *others) from error
+            raise InputError(f"{name} of {paths[0]}", *others) from error
 
 
 def _read(measured: Measured, path: Path) -> Recording:
@@ -270,7 +273,8 @@ def _save_picture(judged: Judged, row: int, k: int, words: str, out: Path, path:
         f"{path.name}: {words}",
     )
     alt = f"Current of {path.name} against time with the fit of a clean electrode: {words}."
-    save_figure(figure, out / f"{row:03d}-{path.stem}.png", alt)
+    number = f"step-{k + 1}-" if len(judged.steps) > 1 else ""
+    save_figure(figure, out / f"{row:03d}-{number}{path.stem}.png", alt)
 
 
 def save_plan(measured: Measured, out_dir: Path | str) -> list[str]:
@@ -294,19 +298,30 @@ def save_plan(measured: Measured, out_dir: Path | str) -> list[str]:
     protocol = protocol_of(valid.steps)
     if len(measured.traces) != 1:
         raise InputError("traces", len(measured.traces), "one voltammogram", "Name it.")
-    first = _read(measured, measured.traces[0]).at(valid.n_samples)
-    lines = [f"{protocol.title}, after {measured.traces[0]}:"]
+    (path,) = measured.traces
+    first = _read(measured, path).at(valid.n_samples)
+    _check_first(guardrail, protocol, valid.checkpoint, {(path,): [first]})
+    lines = [f"{protocol.title}, after {path}:"]
     pairs = zip(protocol.steps[1:], to_apply(protocol, first), strict=True)
     for number, (step, applied) in enumerate(pairs, start=2):
         rows = zip(applied.t_s, applied.E_V - measured.shift_V, strict=True)
         text = "t_s,E_V\n" + "".join(f"{t:.9g},{E:.9g}\n" for t, E in rows)
-        path = write_text(Path(out_dir) / f"step-{number}.csv", text)
-        record, averaging = applied.t_s[-1], step.averaging
-        held = step.rest_s + averaging.quiet * record
-        lines.append(
-            f"  {path}: hold its first potential for {held:.3g} s; record "
-            f"{len(applied.t_s)} samples in {record:.4g} s, {averaging.records} times with "
-            f"{averaging.gap * record:.3g} s at the first potential in between; take the mean"
-        )
+        lines.append(f"  {write_text(Path(out_dir) / f'step-{number}.csv', text)}:")
+        lines.append(f"    {_what_to_do(step, applied)}")
     lines.append("Save time, potential and mean current of each as a file like the first one's.")
     return lines
+
+
+def _what_to_do(step: Step, applied: Recording) -> str:
+    """How a step is recorded."""
+    record, averaging = applied.t_s[-1], step.averaging
+    held = step.rest_s + averaging.quiet * record
+    words = f"hold its first potential for {held:.3g} s" if held else "at once"
+    words += ", the cleaning on" if step.cleaning else ""
+    words += f"; record {len(applied.t_s)} samples in {record:.4g} s"
+    if averaging.records > 1:
+        words += (
+            f"; {averaging.records} times, with {averaging.gap * record:.3g} s at the first "
+            "potential in between, of which the mean is taken"
+        )
+    return words
