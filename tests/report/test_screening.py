@@ -79,10 +79,10 @@ def test_traces_are_judged_in_words_pictures_and_json(
     said = capsys.readouterr().out
     assert re.search(r"clean.csv: not flagged \(p = 0\.\d+\)", said)
     assert re.search(r"huge.csv: FLAGGED, do not trust its posterior \(p = 0\.0", said)
-    assert re.search(r"loud.csv: .*\n  its samples scatter by 0\.[45]", said)
-    assert said.count("its samples scatter") == 1
+    assert re.search(r"loud.csv: .*\n  samples of loud.csv scatter by 0\.[45]", said)
+    assert said.count("scatter by") == 1
     assert "5% or fewer are flagged, with a certainty of 90.0%." in said
-    assert "may hide:\n  Dust at 0.1, 0.2 mg\n" in said
+    assert "may hide:\n  Dust at 0.1, 0.2 mg\nA film shows in one more step: `ecguard plan`" in said
 
     payload = load_payload(tmp_path / "out" / "screening.json")
     assert [row["paths"] for row in payload["traces"]] == [[path] for path in given]
@@ -200,7 +200,8 @@ def test_a_protocol_is_planned_measured_and_judged(
     said = capsys.readouterr().out
     assert re.search(r"cv-0.csv and .*tone-0.csv: not flagged", said)
     assert re.search(r"cv-1.csv and .*tone-1.csv: FLAGGED.*\n  a film explains it better by", said)
-    assert "may hide:\n  Biofouling at 0.001 coverage" in said
+    assert "may hide:\n  Biofouling at 0.001 coverage\nSee " in said
+    assert "scatter by" not in said
     payload = load_payload(out / "screening.json")
     assert [row["paths"] for row in payload["traces"]] == [pairs[:2], pairs[2:]]
     clean, fouled = payload["traces"]
@@ -208,6 +209,7 @@ def test_a_protocol_is_planned_measured_and_judged(
     coverage = fouled["film"]["posterior"]["coverage"]
     assert coverage["low"] < 0.78 < coverage["high"]
     assert set(clean["diagnostics"]) == set(diagnostic_names(TONE))
+    assert clean["scatter_mA_cm2"] == pytest.approx([NOISE, NOISE], rel=0.3)
     pictures = sorted(path.name for path in out.glob("*.png"))
     stems = ("000-step-1-cv-0", "000-step-2-tone-0", "001-step-1-cv-1", "001-step-2-tone-1")
     assert pictures == [f"{stem}.png" for stem in stems]

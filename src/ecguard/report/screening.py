@@ -61,7 +61,6 @@ class Judged:
         protocol: that was measured.
         paths: of the recordings of each electrode, one for each step.
         steps: as they were shown to the guardrail.
-        scatter: std of white noise that neighbours show in the first recording, mA/cm^2 [n].
         diagnostics: [n, k], as the guardrail's score names them.
         draws: of the unknowns of a clean electrode, of equal weight [n, n_draws, d].
         effective: effective number of these [n]; None where they are of a normal approximation.
@@ -75,13 +74,18 @@ class Judged:
     protocol: Protocol
     paths: tuple[tuple[Path, ...], ...]
     steps: tuple[Observation, ...]
-    scatter: NDArray[np.float64]
     diagnostics: Floats
     draws: Floats
     effective: Floats | None
     predicted: tuple[tuple[Floats, Floats], ...]
     film: ScreenedSteps | None
     verdict: Verdict
+
+    def scatter(self, row: int, k: int) -> float:
+        """Std of white noise that neighbours show in what the fit leaves of a step, mA/cm^2."""
+        step, shown = self.steps[k], slice(self.protocol.steps[k].n_quiet, None)
+        residual = step.current[row, shown] - self.predicted[k][0][row, shown]
+        return Recording(step.time_s[row, shown], step.E_V[row, shown], residual).scatter()
 
 
 def judge_traces(measured: Measured) -> Judged:
@@ -103,17 +107,19 @@ def judge_traces(measured: Measured) -> Judged:
     _check_first(guardrail, protocol, fingerprint(amortised), dict(zip(paths, read, strict=True)))
     steps = observe_recordings(protocol, read, valid.noise_std, _share(guardrail), measured.seed)
     keys = case_keys(measured.seed, np.arange(len(paths)))
-    scatter = np.array([own[0].scatter() for own in read])
-    common = (measured, guardrail, protocol, paths, steps, scatter)
-    if not valid.steps:
+    if valid.steps:
+        film, verdict = judge_steps(guardrail, amortised, protocol, steps, valid.task, keys)
+        diagnostics, draws, effective = film.clean.diagnostics, film.clean.draws, None
+        expected = zip(film.clean.expected, steps, strict=True)
+        predicted = tuple((mean, step.noise_std[:, None] + 0 * mean) for mean, step in expected)
+    else:
         found, verdict = judge(guardrail, amortised, steps[0], valid.task, keys)
+        film, diagnostics, draws, effective = None, found.diagnostics, found.draws, found.effective
         predicted = ((found.predicted_mean, found.predicted_std),)
-        own = (found.diagnostics, found.draws, found.effective, predicted, None, verdict)
-        return Judged(*common, *own)
-    film, verdict = judge_steps(guardrail, amortised, protocol, steps, valid.task, keys)
-    pairs = zip(film.clean.expected, steps, strict=True)
-    noisy = tuple((mean, step.noise_std[:, None] + 0 * mean) for mean, step in pairs)
-    return Judged(*common, film.clean.diagnostics, film.clean.draws, None, noisy, film, verdict)
+    return Judged(
+        measured, guardrail, protocol, paths, steps, diagnostics, draws, effective, predicted,
+        film, verdict,
+    )  # fmt: skip
 
 
 def _of_electrodes(traces: Sequence[Path], protocol: Protocol) -> tuple[tuple[Path, ...], ...]:
@@ -158,18 +164,18 @@ def _read(measured: Measured, path: Path) -> Recording:
 def verdict_lines(judged: Judged) -> list[str]:
     """What a reader at the bench needs to know, a line a statement."""
     verdict, rule = judged.verdict, judged.guardrail.threshold
-    declared = judged.guardrail.valid_for.noise_std
     lines = []
     for row, paths in enumerate(judged.paths):
         word = "FLAGGED, do not trust its posterior" if verdict.flagged[row] else "not flagged"
         shown = " and ".join(map(str, paths))
         lines.append(f"{shown}: {word} (p = {verdict.p_value[row]:.2g})")
-        ratio = judged.scatter[row] / declared
-        if not 1 / _LOUD < ratio < _LOUD:
-            lines.append(
-                f"  its samples scatter by {judged.scatter[row]:.2g} mA/cm², where the guardrail "
-                f"was calibrated for noise of {declared:.2g}: the verdict assumes that noise"
-            )
+        for k, path in enumerate(paths):
+            found, declared = judged.scatter(row, k), judged.steps[k].noise_std[row]
+            if not 1 / _LOUD < found / declared < _LOUD:
+                lines.append(
+                    f"  samples of {path.name} scatter by {found:.2g} mA/cm², where noise of "
+                    f"{declared:.2g} was calibrated for: the verdict assumes that noise"
+                )
         if judged.film is not None and verdict.flagged[row]:
             lines.append(f"  {_of_film(judged.film, row)}")
     lines.append(
@@ -179,6 +185,8 @@ def verdict_lines(judged: Judged) -> list[str]:
     if verdict.undetectable and not verdict.flagged.all():
         lines.append("What a trace that is not flagged may hide:")
         lines += [f"  {spot}" for spot in verdict.undetectable]
+        if judged.film is None and judged.guardrail.valid_for.task == "cv":
+            lines.append("A film shows in one more step: `ecguard plan` says what to measure.")
     return lines
 
 
@@ -217,7 +225,7 @@ def save_judged(judged: Judged, out_dir: Path | str, started: float) -> Path:
             "flagged": bool(verdict.flagged[row]),
             "score": verdict.score[row],
             "p_value": verdict.p_value[row],
-            "scatter_mA_cm2": judged.scatter[row],
+            "scatter_mA_cm2": [judged.scatter(row, k) for k in range(len(paths))],
             "diagnostics": dict(zip(judged.guardrail.score.names, each, strict=True)),
             "posterior": _posterior(clean, judged.draws[row]),
         }
