@@ -1,8 +1,9 @@
 """Verdicts on measured traces, from the command line to pictures."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from ecguard.diagnostics import Familiarity
 from ecguard.guardrail import BlindSpot, CombinedScore, FittedGuardrail, ValidFor
 from ecguard.posterior import laplace
 from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
-from ecguard.protocol import CANDIDATES, inference
+from ecguard.posterior.likelihood import Observation
+from ecguard.protocol import CANDIDATES, DEFAULT, inference
 from ecguard.protocol.inference import diagnostic_names
 from ecguard.protocol.measured import in_words, to_apply
 from ecguard.recording import read_recording
@@ -195,7 +197,13 @@ def test_a_protocol_is_planned_measured_and_judged(
         current = recorded(own, fouling, 10 + k)[step.n_quiet :]
         given.append(write(tmp_path / f"tone-{k}.csv", applied[:, 0], applied[:, 1] + 0.2, current))
     pairs = [files[0], given[0], files[1], given[1]]
-    out = tmp_path / "out"
+    out, shown, draw = tmp_path / "out", [], sc.trace_figure
+
+    def drawn(time: np.ndarray, *others: Any) -> Any:
+        shown.append(time)
+        return draw(time, *others)
+
+    monkeypatch.setattr(sc, "trace_figure", drawn)
     assert cli.main(["screen", *pairs, *bench, "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert re.search(r"cv-0.csv and .*tone-0.csv: not flagged", said)
@@ -213,6 +221,18 @@ def test_a_protocol_is_planned_measured_and_judged(
     pictures = sorted(path.name for path in out.glob("*.png"))
     stems = ("000-step-1-cv-0", "000-step-2-tone-0", "001-step-1-cv-1", "001-step-2-tone-1")
     assert pictures == [f"{stem}.png" for stem in stems]
+    np.testing.assert_allclose(shown[1], applied[:, 0], atol=1e-6)  # no quiet time
+
+
+def test_scatter_is_that_of_what_the_fit_leaves() -> None:
+    """Of a fast sine, whose own neighbours differ."""
+    time, rng = np.arange(256.0)[None], np.random.default_rng(2)
+    sine = np.sin(time)
+    current = sine + NOISE * rng.standard_normal(time.shape)
+    step = Observation(time, 0 * time, current, np.ones(time.shape, bool), np.full(1, NOISE))
+    given = dict.fromkeys(field.name for field in fields(sc.Judged))
+    known = {"protocol": DEFAULT, "steps": (step,), "predicted": ((sine, 0 * sine),)}
+    assert sc.Judged(**(given | known)).scatter(0, 0) == pytest.approx(NOISE, rel=0.3)
 
 
 def test_a_protocol_takes_a_file_for_each_step(
