@@ -217,7 +217,7 @@ def run_screen(options: argparse.Namespace) -> int:
         options.shift_V,
         options.seed,
     )
-    say(f"Judging {len(measured.traces)} recordings; compilation takes up to a minute.")
+    say("Judging; what is compiled before takes up to a minute.")
     judged = judge_traces(measured)
     for line in verdict_lines(judged):
         say(line)

@@ -268,6 +268,11 @@ class Tried:
         """At each of `LEVELS`."""
         return [self.power(self.at(level)) for level in range(len(LEVELS))]
 
+    def undetectable(self) -> tuple[float, ...]:
+        """Coverages whose cases do not show that more than half of such are flagged."""
+        pairs = zip(LEVELS, self.powers(), strict=True)
+        return tuple(Biofouling.full * level for level, own in pairs if not mostly_flagged(own))
+
 
 @dataclass(frozen=True)
 class ProtocolDesign:
@@ -321,12 +326,10 @@ class ProtocolDesign:
             ),
             CertifiedGuardrail(settings.alpha, settings.delta),
         )  # fmt: skip
-        powers = tried.powers()
-        pairs = zip(LEVELS, powers, strict=True)
-        unseen = tuple(Biofouling.full * level for level, own in pairs if not mostly_flagged(own))
-        if not unseen:
+        if not (unseen := tried.undetectable()):
             return found
-        spot = BlindSpot(Biofouling.title, unseen, Biofouling.unit, powers[-1].value)
+        flagged = tried.powers()[-1].value
+        spot = BlindSpot(Biofouling.title, unseen, Biofouling.unit, flagged)
         return replace(found, undetectable=(spot,))
 
 

@@ -26,6 +26,17 @@ from ecguard.waveforms import cyclic
 pytestmark = pytest.mark.slow
 
 NOISE = 0.05
+TONE = CANDIDATES["tone-1000"]
+CELL = Cell(0.01, 100.0, 2e-7, 298.15)
+COUPLES = Couples(*(np.array([value]) for value in (8e-6, 8e-6, 3.0, 0.2, 0.05, 2e-2, 0.5)))
+
+
+def write(path: Path, t_s: np.ndarray, E_V: np.ndarray, current: np.ndarray) -> str:
+    """A recording of a potentiostat whose reference electrode is 0.2 V off."""
+    rows = zip(t_s, E_V - 0.2, 1e-5 * current, strict=True)
+    lines = [",".join(f"{value:.9g}" for value in row) for row in rows]
+    path.write_text("# made up\nt_s,E_V,I_A\n" + "\n".join(lines))
+    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +60,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clean one of four times the samples, one far from any electrode, and a loud one."""
     folder = tmp_path_factory.mktemp("traces")
     waveform = cyclic(0.7, -0.7, 0.2, 1021)
-    couples = Couples(*(np.array([value]) for value in (8e-6, 8e-6, 3.0, 0.2, 0.05, 2e-2, 0.5)))
-    trace = simulate(waveform, couples, Cell(0.01, 100.0, 2e-7, 298.15))
+    trace = simulate(waveform, COUPLES, CELL)
     current = np.asarray(trace.current_density_mA_cm2)
     white = NOISE * np.random.default_rng(3).standard_normal(len(current))
     for name, values in (
@@ -58,9 +68,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("huge", 1000.0 * current + 2 * white),
         ("loud", current + 20 * white),
     ):
-        rows = zip(waveform.t_s, waveform.E_V - 0.2, 1e-5 * values, strict=True)
-        lines = [",".join(f"{value:.9g}" for value in row) for row in rows]
-        (folder / f"{name}.csv").write_text("# made up\nt_s,E_V,I_A\n" + "\n".join(lines))
+        write(folder / f"{name}.csv", waveform.t_s, waveform.E_V, values)
     return folder
 
 
@@ -128,10 +136,6 @@ def test_what_cannot_be_judged_is_one_line_and_leaves_nothing(
 
 # Protocols
 
-TONE = CANDIDATES["tone-1000"]
-CELL = Cell(0.01, 100.0, 2e-7, 298.15)
-COUPLES = Couples(*(np.array([value]) for value in (8e-6, 8e-6, 3.0, 0.2, 0.05, 2e-2, 0.5)))
-
 
 @pytest.fixture(scope="module")
 def protocol_guardrail() -> FittedGuardrail:
@@ -144,14 +148,6 @@ def protocol_guardrail() -> FittedGuardrail:
     valid = ValidFor("cv", 256, 1, NOISE, own, *ranges, in_words(TONE))
     found = FittedGuardrail.fit(score, calibration, None, valid)
     return replace(found, undetectable=(BlindSpot("Biofouling", (0.001,), "coverage", 1.0),))
-
-
-def write(path: Path, t_s: np.ndarray, E_V: np.ndarray, current: np.ndarray) -> str:
-    """A recording of a potentiostat whose reference electrode is 0.2 V off."""
-    rows = zip(t_s, E_V - 0.2, 1e-5 * current, strict=True)
-    lines = [",".join(f"{value:.9g}" for value in row) for row in rows]
-    path.write_text("t_s,E_V,I_A\n" + "\n".join(lines))
-    return str(path)
 
 
 def recorded(waveform: Waveform, fouling: Fouling | None, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ecguard.engines import case_keys
-from ecguard.guardrail import flag_rate, mostly_flagged
+from ecguard.guardrail import flag_rate
 from ecguard.intervals import Interval, auroc_interval, difference_interval
 from ecguard.protocol import CANDIDATES, DEFAULT
 from ecguard.protocol.trial import Trial, fit_clean
@@ -307,11 +307,7 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
     informed = result.tried[result.informative].powers()
     before, after = (detection_limit(own.powers()) for own in (default, designed))
     ratio = limit_ratio(default, designed)
-    unseen = [
-        f"{Biofouling.full * own:.2g}"
-        for own, power in zip(LEVELS, designed.powers(), strict=True)
-        if not mostly_flagged(power)
-    ]
+    unseen = [f"{own:.2g}" for own in designed.undetectable()]
 
     def rate(key: str, text: str, found: Interval, bound: dict[str, Any], note: str = "") -> Claim:
         return chapter.claim(
