@@ -545,6 +545,7 @@ def test_guardrail_flags_what_the_designed_protocol_flags(shown, known):
     words = pd.save_guardrail(shown, known).data
     path = shown.out_dir / pd.GUARDRAIL_FILE
     assert f"**{DESIGNED}**: `{path.name}`, {path.stat().st_size} bytes" in words
+    assert f"({N_CELL} test electrodes at each coverage): Biofouled electrode at " in words
     assert "claims" not in load_payload(path)
     guardrail, tried = load_guardrail(path), known.designed_trial
     for part in (tried.clean["test"], tried.fouled):

@@ -443,7 +443,8 @@ def save_guardrail(chapter: Chapter, result: ProtocolDesign) -> Markdown:
     return Markdown(
         f"The guardrail of **{result.designed}**: `{path.name}`, {path.stat().st_size} bytes. "
         "`ecguard plan` says from a voltammogram what to apply next, and `ecguard screen` judges "
-        f"the recordings. What an electrode that it accepts may hide: {unseen}."
+        "the recordings. What an electrode that it accepts may hide "
+        f"({result.settings.n_cell} test electrodes at each coverage): {unseen}."
     )
 
 
