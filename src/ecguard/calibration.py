@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from ecguard import family
@@ -261,7 +262,8 @@ def run_calibration(settings: CleanSettings, engines: Engines) -> CalibrationRes
         couples[group.case] = group.n_couples
     found = {}
     corrected: dict[int, Inferred] = {}
-    with tqdm(total=len(ORDER) * n, unit="posterior") as bar:
+    # the engines' own limit, held here for all of their threads
+    with threadpool_limits(1, "blas"), tqdm(total=len(ORDER) * n, unit="posterior") as bar:
         for name in ORDER:
             parts, seconds = [], []
             bar.set_postfix_str(f"{name}, first halves")

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from ecguard.errors import InputError
 from ecguard.posterior.population import PopulationSettings, sample_population
@@ -351,3 +352,30 @@ def test_settings_out_of_range_are_refused(name, wrong):
 def test_two_couples_run_in_smaller_blocks(block: int, n_couples: int, wanted: int) -> None:
     found = PopulationSettings(block=block, components=3).sized(500, n_couples)
     assert found == PopulationSettings(n_proposals=500, block=wanted, components=3)
+
+
+class Wide(Path):
+    """Twenty scores, half as wide under the posterior as under the base."""
+
+    centre: jax.Array
+
+    def draw(self, key, n):
+        return jax.random.normal(key, (n, 20))
+
+    def weigh(self, scores):
+        gain = -2.0 * jnp.sum((scores - self.centre) ** 2)
+        return Particle(scores, -0.5 * jnp.sum(scores**2), gain)
+
+    @property
+    def axes(self):
+        return Wide(0)
+
+
+def test_draws_do_not_depend_on_the_threads_that_numpy_takes():
+    """The products of twenty scores are large enough to be shared out."""
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, "blas"):
+            found.append(sample_population(Wide(jnp.array([0.0, 0.3])), keys(2)))
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)

@@ -17,6 +17,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 from scipy.special import logsumexp
+from threadpoolctl import threadpool_limits
 
 from ecguard.errors import InputError
 from ecguard.posterior.student_mixture import StudentMixture, fit_mixture, systematic
@@ -121,22 +122,23 @@ def sample_population(
         for row, each in zip(real, seen, strict=False):
             pools[row].add(each)
 
-    for _ in range(settings.most_rounds):
-        over_blocks(advance, left, settings.block)
-        left = left[[pools[row].effective < settings.effective for row in left]]
-        if not len(left):
-            break
+    def weigh(rows: NDArray[np.intp]) -> None:
+        for row, seen in zip(rows, _seen(take(path, rows), places[rows]), strict=True):
+            lead[row] = pools[row].lead(seen)
+
     lead = np.full(len(pools), np.nan)
-    if tried is not None:
-        # repeated to the shape of a round, which is compiled already
-        each = np.asarray(tried, np.float32)[:, None]
-        places = np.broadcast_to(each, (len(each), settings.n_proposals, each.shape[2]))
-
-        def weigh(rows: NDArray[np.intp]) -> None:
-            for row, seen in zip(rows, _seen(take(path, rows), places[rows]), strict=True):
-                lead[row] = pools[row].lead(seen)
-
-        over_blocks(weigh, np.arange(len(pools)), settings.block)
+    # more threads share out small products at a loss, and round otherwise
+    with threadpool_limits(1, "blas"):
+        for _ in range(settings.most_rounds):
+            over_blocks(advance, left, settings.block)
+            left = left[[pools[row].effective < settings.effective for row in left]]
+            if not len(left):
+                break
+        if tried is not None:
+            # repeated to the shape of a round, which is compiled already
+            each = np.asarray(tried, np.float32)[:, None]
+            places = np.broadcast_to(each, (len(each), settings.n_proposals, each.shape[2]))
+            over_blocks(weigh, np.arange(len(pools)), settings.block)
     names = ("log_evidence", "efficiency", "effective", "rounds")
     numbers = [*(np.array([getattr(pool, name) for pool in pools]) for name in names), lead]
     return Population(np.stack([pool.draws() for pool in pools]), *numbers)
