@@ -261,7 +261,7 @@ def run_calibration(settings: CleanSettings, engines: Engines) -> CalibrationRes
         task[group.case], stage[group.case] = group.task, group.stage
         couples[group.case] = group.n_couples
     found = {}
-    corrected: dict[int, Inferred] = {}
+    corrected: list[Inferred] = []
     # the engines' own limit, held here for all of their threads
     with threadpool_limits(1, "blas"), tqdm(total=len(ORDER) * n, unit="posterior") as bar:
         for name in ORDER:
@@ -277,8 +277,9 @@ def run_calibration(settings: CleanSettings, engines: Engines) -> CalibrationRes
                 bar.update(len(group))
             found[name] = _gather(name, groups, parts, n, seconds)
             if name == CORRECTED:
-                corrected = dict(enumerate(parts))
-    predictive = _predict(groups, corrected, engines, n)
+                corrected = parts
+        bar.set_postfix_str("predictive checks")
+        predictive = _predict(groups, corrected, engines, n)
     shift = _surrogate_shift(groups, corrected, engines)
     return CalibrationResult(truth, task, stage, couples, found, predictive, shift)
 
@@ -343,19 +344,18 @@ def _gather(
 
 
 def _predict(
-    groups: Sequence[Group], corrected: dict[int, Inferred], engines: Engines, n: int
+    groups: Sequence[Group], corrected: Sequence[Inferred], engines: Engines, n: int
 ) -> Predictive:
     length = family.N_SAMPLES
     mean, std, current = (np.zeros((n, length)) for _ in range(3))
     mask, p_value, held_out = np.zeros((n, length), bool), np.zeros(n), np.zeros(n)
     time_s = np.zeros((n, length))
-    for number, group in enumerate(groups):
+
+    def check(group: Group, drawn: Inferred) -> None:
         seen = group.observation
         likelihood = SimulatorLikelihood.of(seen)
         noise = np.asarray(seen.noise_std)
-        predicted, mean[group.case], std[group.case] = predict(
-            likelihood, corrected[number].unknowns
-        )
+        predicted, mean[group.case], std[group.case] = predict(likelihood, drawn.unknowns)
         current[group.case], mask[group.case] = seen.current, seen.observed
         time_s[group.case] = seen.time_s
         p_value[group.case] = predictive_p_value(predicted, seen.current, seen.observed, noise)
@@ -363,6 +363,9 @@ def _predict(
         predicted, *_ = predict(likelihood, hiding.unknowns)
         left = np.asarray(seen.observed) & ~group.fitted
         held_out[group.case] = held_out_score(predicted, seen.current, left, noise).chi_square_z
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        list(threads.map(check, groups, corrected))
     nothing = np.zeros((n, 1))
     diagnostics = case_diagnostics(current, mask, mean, std, nothing, nothing)
     scores = []
@@ -377,7 +380,7 @@ def _predict(
 
 
 def _surrogate_shift(
-    groups: Sequence[Group], corrected: dict[int, Inferred], engines: Engines, most: int = 16
+    groups: Sequence[Group], corrected: Sequence[Inferred], engines: Engines, most: int = 16
 ) -> NDArray[np.float64]:
     """Shift of the mean of ln k0 and the like when the surrogate takes the simulator's place."""
     number = int(np.argmax([len(group) * (group.n_couples == 1) for group in groups]))
