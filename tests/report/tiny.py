@@ -48,7 +48,8 @@ sphinx: {config: {html_extra_path: [extra]}}
 PAGES = {
     "_toc.yml": "format: jb-book\nroot: index\nchapters:\n- file: chapters/01-tiny\n"
     "- file: claims\n- file: appendix\n",
-    "index.md": "# Tiny\n\n```{include} generated/verdicts.md\n```\n",
+    "index.md": "# Tiny\n\n```{include} generated/answers.md\n```\n\n"
+    "```{include} generated/verdicts.md\n```\n",
     "claims.md": "# Claims\n\n```{include} generated/claims.md\n```\n",
     "appendix.md": "# Appendix\n\n```{include} generated/appendix.md\n```\n",
 }

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from ecguard.errors import InputError
 from ecguard.files import sha256, write_atomic, write_text
 from ecguard.report import pages
+from ecguard.report.answers import answers_page
 from ecguard.report.claims import Claim, as_record, claim, collect
 from ecguard.report.notebooks import ChapterError, publishable, run_notebook
 from ecguard.report.notebooks import encode as encode_notebook
@@ -405,6 +406,7 @@ def gather(layout: Layout) -> tuple[Claim, ...]:
     entries = [pages.entry(path) for path in kept]
     descriptions = {e.name: e.content for e in entries if e.name.endswith(".png")}
     for name, text in (
+        ("answers.md", answers_page(claims)),
         ("verdicts.md", pages.verdicts_page(claims, descriptions)),
         ("claims.md", pages.claims_page(claims)),
         ("appendix.md", pages.appendix_page(entries)),
