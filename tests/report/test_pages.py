@@ -70,15 +70,32 @@ def test_a_criterion_is_judged_for_each_protocol():
     assert "protocol" not in pages.verdicts_page([usual], {})
 
 
-def test_confounded_verdict_says_so_and_shows_the_figure():
-    note = "Confounded: the control is flagged too."
-    failing = make("criterion-1-control", 0, note=note, figure="a.png")
-    page = pages.verdicts_page([failing], {"a.png": 'Boxes: "score"'})
-    assert page.count(pages.escape(note)) == 1
-    assert pages.escape(note) in page.splitlines()[0]
-    assert 'image} /extra/appendix/a.png\n:alt: "Boxes: \\"score\\""' in page
-    passing = make("criterion-1-control", 2, note=note, figure="a.png")
-    assert pages.escape(note) in pages.verdicts_page([passing], {}).splitlines()[0]
+def test_each_note_stands_in_the_row_of_its_claim():
+    notes = {"a": "Confounded: the control is flagged too.", "b": "Even none is too few."}
+    claims = [make(f"criterion-1-{key}", 0, note=note) for key, note in notes.items()]
+    lines = pages.verdicts_page(claims, {}).splitlines()
+    for key, note in notes.items():
+        (row,) = [line for line in lines if pages.escape(note) in line]
+        assert f"`tiny.criterion-1-{key}`" in row
+
+
+def test_each_figure_is_shown_once_with_its_description_to_read():
+    claims = [make(f"criterion-{place}-a", 2, figure="a.png") for place in (1, 1, 2)]
+    claims.append(make("criterion-2-b", 2, figure="lost.png"))
+    page = pages.verdicts_page(claims, {"a.png": 'Boxes: "score" of 2 * 3.'})
+    assert page.count("a.png") == 1
+    assert "lost.png" not in page
+    head, _, rest = page.partition("```{figure} /extra/appendix/a.png\n")
+    assert "Criterion 2" not in head
+    assert rest.startswith(
+        ':alt: "Boxes: \\"score\\" of 2 * 3."\n:width: 100%\n\nBoxes: "score" of 2 \\* 3'
+    )
+
+
+def test_row_says_how_long_it_took_and_can_be_linked():
+    row = pages.claims_table([make("a", 2, seconds=61.93)]).splitlines()[2]
+    assert row.startswith('| <span id="tiny.a"></span>Cases')
+    assert "`tiny.a`, computed in 61.9 s |" in row
 
 
 def test_long_lists_are_shortened_and_still_json():

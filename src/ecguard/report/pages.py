@@ -70,15 +70,11 @@ def interval_words(item: Claim) -> str:
     return f"{number(item.interval[0])} to {number(item.interval[1], item.unit)}"
 
 
-def claims_table(claims: Iterable[Claim], notes: bool = True) -> str:
-    """Table of claims; each shows its verdict, and one that fails is shown failing.
-
-    Args:
-        claims: rows of the table.
-        notes: whether the notes of the claims follow their texts.
-    """
+def claims_table(claims: Iterable[Claim]) -> str:
+    """Table of claims with their notes; each shows its verdict, and links can lead to its row."""
     rows = (
-        f"| {escape(f'{c.text} {c.note * notes}'.strip())}<br>`{c.id}`, {c.seconds:.1f} s "
+        f'| <span id="{c.id}"></span>{escape(f"{c.text} {c.note}".strip())}'
+        f"<br>`{c.id}`, computed in {c.seconds:.1f} s "
         f"| {verdict_word(c.passed)} | {number(c.value, c.unit)} | {bound_words(c)} "
         f"| {interval_words(c)} | {'–' if c.n is None else c.n} |\n"
         for c in claims
@@ -97,21 +93,26 @@ def verdicts_page(claims: Sequence[Claim], descriptions: Mapping[str, str]) -> s
 
     Args:
         claims: all claims.
-        descriptions: alternative text of the appendix's figures by file name.
+        descriptions: what the appendix's figures show, by file name; each is shown once.
     """
-    parts = []
+    parts, left = [], dict(descriptions)
     for place, text in enumerate(CRITERIA, start=1):
         judged = criterion(claims, place)
         word = _verdicts(judged) if judged else f"**{MISSING}**"
-        notes = " ".join(dict.fromkeys(c.note for c in judged if c.note))
-        parts.append(f"**Criterion {place}.** {text} {word} {escape(notes)}".rstrip() + "\n")
+        parts.append(f"**Criterion {place}.** {text} {word}\n")
         if judged:
-            parts.append(claims_table(judged, notes=False))
-        for figure in dict.fromkeys(c.figure for c in judged if c.figure in descriptions):
-            alt = json.dumps(descriptions[figure], ensure_ascii=False)
-            parts.append(f"```{{image}} /extra/appendix/{figure}\n:alt: {alt}\n```\n")
+            parts.append(claims_table(judged))
+        names = [name for name in dict.fromkeys(c.figure for c in judged) if name in left]
+        parts += [_figure(name, left.pop(name)) for name in names]
     parts.append(f"{counts(claims)}\n")
     return "\n".join(parts)
+
+
+def _figure(name: str, shown: str) -> str:
+    """A figure of the appendix with its description; its width makes it link to the full size."""
+    alt = json.dumps(shown, ensure_ascii=False)
+    head = f"```{{figure}} /extra/appendix/{name}\n:alt: {alt}\n:width: 100%\n"
+    return f"{head}\n{escape(shown)}\n```\n"
 
 
 def _verdicts(judged: Sequence[Claim]) -> str:
