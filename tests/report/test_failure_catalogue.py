@@ -52,15 +52,16 @@ def test_mode_table_tells_what_is_seen_and_what_is_not(result):
     assert full == f"{MODES[VISIBLE].full:g} {MODES[VISIBLE].unit}"
     assert flagged.startswith("100% (")
     assert (bias, covered[:4], silent[:4]) == ("ln k0 -2.0", "0% (", "0% (")
-    assert limit == f"{MODES[VISIBLE].full * result.detection_limit(VISIBLE):.3g}"
-    assert unseen == fc._severities(result.undetectable(VISIBLE))
+    assert limit == fc._sizes(MODES[VISIBLE], [result.detection_limit(VISIBLE)])
+    assert unseen == fc._severities(MODES[VISIBLE], result.undetectable(VISIBLE))
     assert maybe == "–"
     _, flagged, bias, covered, silent, limit, unseen, maybe = row(table, INVISIBLE)
     assert flagged == percent(result.power(result.cell(INVISIBLE, TOP)))
     assert silent == percent(result.silent(result.cell(INVISIBLE, TOP)))
     assert (bias, covered[:4], limit) == ("ln k0 -2.0", "0% (", "–")
-    assert unseen == "all"
-    assert maybe == "0.2, 0.35, 0.55, 0.75, 1"
+    unit = MODES[INVISIBLE].unit
+    assert unseen == f"all (up to 0.4 {unit})"
+    assert maybe == f"0.2, 0.35, 0.55, 0.75, 1 (0.08, 0.14, 0.22, 0.3, 0.4 {unit})"
     assert row(table, HARMLESS)[3].startswith("100% (")
     assert row(table, HARMLESS)[7] == "–"
 
@@ -176,7 +177,8 @@ def test_mode_of_a_row(result):
 def test_finding_counts_and_names(result, blind):
     words = fc.finding(result).data
     unseen = (INVISIBLE, HARMLESS, SINGLE)
-    first, worst, fouling = words.split("\n\n")
+    first, worst, split, fouling = words.split("\n\n")
+    assert f"{fc._unseen_words(result)}." == split
     assert f"{len(MODES) - len(unseen)} of {len(MODES)} failures are flagged" in first
     for name, mode in MODES.items():
         assert (mode.title.lower() in first) == (name not in unseen)
@@ -202,7 +204,9 @@ def test_claims_tell_what_cannot_be_seen(chapter, result):
     assert not unseen.passed
     assert unseen.value == sum(result.undetectable(name).sum() for name in MODES)
     for name in (INVISIBLE, HARMLESS):
-        assert f"{MODES[name].title.lower()}, all" in unseen.note
+        mode = MODES[name]
+        assert f"{mode.title.lower()}, all (up to {mode.full:g} {mode.unit})" in unseen.note
+    assert unseen.note.startswith(f"{fc._unseen_words(result)}. By severity: ")
     maybe = found["silent-not-excluded"]
     assert not maybe.passed
     assert maybe.value == sum(result.maybe_silent(name).sum() for name in MODES)
@@ -212,14 +216,26 @@ def test_claims_tell_what_cannot_be_seen(chapter, result):
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ("11111111", "all"),
-        ("11100000", "up to 0.1"),
-        ("10000000", "up to 0.02"),
-        ("10100001", "0.02, 0.1, 1"),
+        ("11111111", "all (up to 0.26 mM of oxygen)"),
+        ("11111000", "up to 0.35 (0.091 mM of oxygen)"),
+        ("10000000", "up to 0.02 (0.0052 mM of oxygen)"),
+        ("10100001", "0.02, 0.1, 1 (0.0052, 0.026, 0.26 mM of oxygen)"),
     ],
 )
 def test_severities_are_told_in_few_words(chosen, words):
-    assert fc._severities(np.array([own == "1" for own in chosen])) == words
+    mode = MODES["oxygen_background"]
+    assert fc._severities(mode, np.array([own == "1" for own in chosen])) == words
+
+
+def test_clearly_unseen_is_told_from_not_shown(result, monkeypatch):
+    monkeypatch.setattr(fc, "MODES", {VISIBLE: MODES[VISIBLE]})
+    part = result.tested[VISIBLE]
+    hits = np.repeat([8, 8, 24, 24, 24, 40, 40, 40], N_CELL)
+    away = np.where(np.arange(len(part)) % N_CELL < hits, 99.0, -99.0)[:, None]
+    planned = replace(result, tested={VISIBLE: replace(part, diagnostics=part.diagnostics + away)})
+    words = fc._unseen_words(planned)
+    assert words.startswith("Of 8 modes and severities 5 are undetectable: 2 are clearly unseen")
+    assert words.endswith(", 3 are merely not shown to be seen")
 
 
 def test_silence_is_excluded_where_all_is_seen_or_right(chapter, result, monkeypatch):
