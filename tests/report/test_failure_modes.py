@@ -1,6 +1,7 @@
 """Claims and tables of the failure-mode chapter, on results made by hand."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -135,8 +136,60 @@ def test_tables_show_each_split_and_rule(chapter: Chapter, result: StudyResult) 
     rules = failure_modes.rules_table(result).data
     assert "| certified rule | 100 | 100 | 98% (93% to 100%) |" in rules
     assert "On the 200 cases" in rules
+    assert "prior" not in splits
     words = failure_modes.sentences(failure_modes.separation_claims(chapter, result)).data
     assert "**0.95** (interval 0.90 to 0.98, 200 cases): **pass**." in words
+
+
+def with_errors(result: StudyResult, *errors: float) -> StudyResult:
+    """The result with a parameter error for each split."""
+    found = {
+        split: dataclasses.replace(own, param_nrmse=np.full(N, error))
+        for error, (split, own) in zip(errors, result.diagnostics.items(), strict=True)
+    }
+    return dataclasses.replace(result, diagnostics=found)
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ((1.0, 1.2, 1.1), "about 1: every split errs by no less, .* parameters, fouled or clean."),
+        ((0.9, 1.2, 0.9), "about 1: stress biofouled err by no less, .* parameters."),
+        ((0.9, 0.99, 0.9), ""),
+    ],
+)
+def test_posteriors_no_better_than_the_prior_are_said_to_tell_little(
+    result: StudyResult, errors: tuple[float, ...], words: str
+) -> None:
+    assert re.search(f"{words}$", failure_modes.little_told(with_errors(result, *errors)))
+    assert (failure_modes.little_told(with_errors(result, *errors)) == "") == (words == "")
+
+
+@pytest.mark.parametrize(
+    ("fouled", "control", "words"),
+    [(1.05, 1.11, "errs no more than"), (1.11, 1.05, "errs more than"), (1, 1, "errs no more")],
+)
+def test_error_of_the_trusted_trace_stands_beside_its_controls(
+    result: StudyResult, fouled: float, control: float, words: str
+) -> None:
+    said = failure_modes.trusted_words(with_errors(result, 0.5, fouled, control)).data
+    numbers = f"off by {fouled:.2f} prior std, its clean control's by {control:.2f}"
+    assert numbers in said
+    assert words in said
+
+
+def test_error_of_the_trusted_trace_is_that_of_the_highest_score(result: StudyResult) -> None:
+    highest = f"{result.diagnostics[SPLITS[1]].param_nrmse[-1]:.2f}"
+    assert f"off by {highest} prior std" in failure_modes.trusted_words(result).data
+
+
+def test_where_nothing_separates_nothing_is_confounded(result: StudyResult) -> None:
+    even = Interval(0.52, 0.45, 0.59, N)
+    separation = dataclasses.replace(result.separation, stress_vs_in_distribution=even)
+    words = failure_modes.verdict(dataclasses.replace(result, separation=separation))
+    assert words == (
+        "There is no separation to be confounded: its AUROC is 0.52 (0.45 to 0.59, 200 cases)."
+    )
 
 
 def test_thresholds_of_both_rules(result: StudyResult) -> None:

@@ -2,15 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 from IPython.display import Markdown
 
 from ecguard.intervals import Interval, share
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
-from ecguard.study import SIGNIFICANCE, HeldOut, StudyInput, StudyResult
+from ecguard.study import CONTROL, SIGNIFICANCE, STRESS, HeldOut, StudyInput, StudyResult
 
 NOMINAL_RATE = 0.05
 STRONG_RECALL = 0.90
+CHANCE = 0.5
+"""Area under the ROC curve of a score that tells nothing."""
+PRIOR_ERROR = 1.0
+"""About the parameter error of the prior's mean, in the prior's standard deviations."""
 
 SEPARATION_FIGURE = "posterior_failure_mode_separation.png"
 THRESHOLD_FIGURE = "posterior_guardrail_threshold.png"
@@ -62,7 +67,36 @@ def split_table(result: StudyResult) -> Markdown:
         f"From a control to its fouled trace the score changes by {change.value:+.1f} points on "
         f"average (interval {change.low:+.1f} to {change.high:+.1f}, {change.n} cases)."
     )
-    return Markdown(f"{table(['split', 'cases', *columns], rows)}\n{sentence}")
+    paragraphs = (sentence, little_told(result))
+    words = "\n\n".join(filter(None, paragraphs))
+    return Markdown(f"{table(['split', 'cases', *columns], rows)}\n{words}")
+
+
+def little_told(result: StudyResult) -> str:
+    """Splits whose posteriors err as the prior does, in words; empty where there is none."""
+    errors = {split: found.param_nrmse.mean() for split, found in result.diagnostics.items()}
+    far = [split.replace("_", " ") for split, error in errors.items() if error >= PRIOR_ERROR]
+    if not far:
+        return ""
+    which = "every split errs" if len(far) == len(errors) else f"{' and '.join(far)} err"
+    return (
+        f"The prior's mean alone has a parameter error of about {PRIOR_ERROR:g}: {which} by no "
+        "less, so that these posteriors tell little of the parameters"
+        f"{', fouled or clean' if len(far) == len(errors) else ''}."
+    )
+
+
+def trusted_words(result: StudyResult) -> Markdown:
+    """How wrong the posterior of the fouled trace of highest score is, beside its control's."""
+    case = int(np.argmax(result.diagnostics[STRESS].reliability_score))
+    fouled, control = (
+        round(float(result.diagnostics[split].param_nrmse[case]), 2) for split in (STRESS, CONTROL)
+    )
+    word = "more than" if fouled > control else "no more than"
+    return Markdown(
+        f"Its parameters are off by {fouled:.2f} prior std, its clean control's by {control:.2f}: "
+        f"of this trace the fouled posterior errs {word} the clean one."
+    )
 
 
 def rules_table(result: StudyResult) -> Markdown:
@@ -91,6 +125,12 @@ def verdict(result: StudyResult) -> str:
     """Whether the separation of the splits is evidence of fouling, in one sentence."""
     if result.confounded:
         return f"The separation is confounded: {result.confounded_because}."
+    area = result.separation.stress_vs_in_distribution
+    if not area.low > CHANCE:
+        return (
+            f"There is no separation to be confounded: its AUROC is {area.value:.2f} "
+            f"({area.low:.2f} to {area.high:.2f}, {area.n} cases)."
+        )
     return "Nothing in this run says that the separation is confounded."
 
 
@@ -112,7 +152,7 @@ def sentences(claims: Iterable[Claim]) -> Markdown:
 def separation_claims(chapter: Chapter, result: StudyResult) -> tuple[Claim, ...]:
     """The first criterion: fouled traces separate, also from their controls, and these do not."""
     areas = result.separation
-    above_chance = {"on": "lower", "op": ">", "value": 0.5}
+    above_chance = {"on": "lower", "op": ">", "value": CHANCE}
     return tuple(
         chapter.claim(
             f"criterion-1-{key}",
@@ -141,7 +181,7 @@ def separation_claims(chapter: Chapter, result: StudyResult) -> tuple[Claim, ...
                 "not-confounded",
                 "clean controls against in-distribution traces",
                 areas.control_vs_in_distribution,
-                {"on": "interval", "op": "contains", "value": 0.5},
+                {"on": "interval", "op": "contains", "value": CHANCE},
             ),
         )
     )
@@ -174,13 +214,13 @@ def guardrail_claims(chapter: Chapter, result: StudyResult) -> tuple[Claim, ...]
             ),
             (
                 "false-alarms",
-                "Share of held-out in-distribution traces that it flags.",
+                "Share of held-out in-distribution traces that the certified rule flags.",
                 rule.false_alarms if rule else None,
                 at_nominal_rate,
             ),
             (
                 "control-alarms",
-                "Share of held-out clean controls that it flags.",
+                "Share of held-out clean controls that the certified rule flags.",
                 rule.control_flagged if rule else None,
                 at_nominal_rate,
             ),
