@@ -82,3 +82,22 @@ def test_no_page_is_wider_than_the_screen(site, page, size):
         settle(page, path)
         wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, f"{path.name} is {wide} px too wide"
+
+
+def test_first_column_stays_when_a_wide_table_scrolls(site, page):
+    page.set_viewport_size(PHONE)
+    settle(page, site / "claims.html")
+    scrolled, moved = page.evaluate("""() => {
+        const cell = document.querySelector(".bd-article td"), box = cell.closest("div");
+        const before = cell.getBoundingClientRect().left;
+        box.scrollLeft = 100;
+        return [box.scrollLeft, Math.abs(cell.getBoundingClientRect().left - before)];
+    }""")
+    assert scrolled > 50
+    assert moved <= 2
+
+
+def test_figures_open_in_full_size(site, page):
+    for path in html_pages(site):
+        settle(page, path)
+        assert page.locator(".bd-article img:not(a > img)").count() == 0, path.name

@@ -63,7 +63,7 @@ def test_chapter_that_went_well_is_taken():
 
 def test_alternative_text_moves_to_where_the_book_reads_it():
     cell = publishable(notebook(code("0", [image("Six points.")]))).cells[0]
-    assert cell.metadata["mystnb"]["image"]["alt"] == "Six points."
+    assert cell.metadata["mystnb"]["image"] == {"alt": "Six points.", "width": "100%"}
 
 
 def test_code_is_folded_and_keeps_its_tags():

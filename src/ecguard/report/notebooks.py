@@ -108,7 +108,8 @@ def publishable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """An executed notebook as the book takes it, the same for the same outputs.
 
     Timings and paths of papermill go; the alternative text of an image moves to where myst-nb
-    reads it, which is the metadata of its cell. Code is folded away: a reader opens it at will.
+    reads it, which is the metadata of its cell, with a width, which makes the figure link to its
+    full size. Code is folded away: a reader opens it at will.
 
     Raises:
         ChapterError: two images of one cell have different alternative texts.
@@ -125,7 +126,8 @@ def publishable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if len(texts) > 1:
             raise ChapterError(f"cell {place} shows several figures: show one in each cell")
         for text in texts:
-            cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = text
+            image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
+            image |= {"alt": text, "width": "100%"}
     return notebook
 
 
