@@ -222,12 +222,16 @@ def test_a_single_diagnostic_beats_it_where_it_alone_sees(toy: DetectionResult) 
     assert np.delete(found, 4).max() < 1e-3
 
 
-def test_singles_are_certified_as_the_guardrail_is(toy: DetectionResult) -> None:
-    rank = toy.guardrail.threshold.rank
-    alarms = toy.single_flags(toy.clean["calibration"])
-    assert alarms.shape == (SETTINGS.sets.n_calibration, len(DIAGNOSTICS))
-    np.testing.assert_array_equal(alarms.sum(axis=0), rank - 1)
-    assert toy.single_flags(toy.cell(SINGLE, N_LEVELS - 1))[:, 4].mean() > 0.9
+def test_rules_are_compared_where_each_flags_one_share_of_clean_traces(
+    toy: DetectionResult,
+) -> None:
+    clean = [toy.equal_flags(toy.clean[name]) for name in ("calibration", "test")]
+    assert clean[0].shape == (SETTINGS.sets.n_calibration, len(DIAGNOSTICS) + 1)
+    alarms = np.concatenate(clean)
+    np.testing.assert_array_equal(alarms.sum(axis=0), int(SETTINGS.alpha * len(alarms)))
+    caught = toy.equal_flags(toy.cell(SINGLE, N_LEVELS - 1)).mean(axis=0)
+    assert caught[4] > 0.9
+    assert np.delete(caught[:-1], 4).max() < 0.2
 
 
 def test_bias_is_in_units_of_the_prior(toy: DetectionResult) -> None:

@@ -81,10 +81,13 @@ def test_a_case_is_not_compared_with_itself() -> None:
     assert auroc_interval(first, second, paired=True).value == pytest.approx(np.mean(wins))
 
 
-def test_complete_separation_keeps_a_width() -> None:
-    found = auroc_interval([5, 6, 7, 8, 9, 10], [0, 1, 2, 3, 4, 4], paired=True)
+@pytest.mark.parametrize(("paired", "pairs"), [(False, 6), (True, 3)])
+def test_complete_separation_keeps_a_width(paired: bool, pairs: int) -> None:
+    """A pair is of two cases, of which paired samples have half as many."""
+    found = auroc_interval([5, 6, 7, 8, 9, 10], [0, 1, 2, 3, 4, 4], paired=paired)
     assert found.value == found.high == 1.0
-    assert found.low == pytest.approx(0.025 ** (1 / 6))
+    assert found.low == pytest.approx(0.025 ** (1 / pairs))
+    assert found.n == 6
 
 
 def test_difference_is_paired_and_seeded() -> None:

@@ -47,6 +47,8 @@ SETTINGS = ProtocolDesignSettings(
     n_rated=6,
     n_tuned=2,
     n_cell=N_CELL,
+    alpha=0.1,  # a hundred cases can show that, by their upper limit
+    delta=0.001,
 )
 ONSETS = {DEFAULT.name: 0.1, INFORMATIVE: 0.14, DESIGNED: 0.005}
 """Severity from which on the diagnostics of a protocol move."""

@@ -135,22 +135,22 @@ class CalibrationResult:
             self.engines[name].draws[:, 0, column]
         )
 
-    def log_gamma(self, name: str) -> dict[str, float]:
+    def log_gamma(self, name: str, alpha: float = 0.05) -> dict[str, float]:
         """Log gamma of the ranks of every parameter that enough cases have; below 0 rejects."""
         found = self.ranks(name)
         return {
-            parameter: log_gamma(found[found[:, k] >= 0, k], N_RANKED)
+            parameter: log_gamma(found[found[:, k] >= 0, k], N_RANKED, alpha)
             for k, parameter in enumerate(PARAMETERS)
             if (found[:, k] >= 0).sum() >= 10
         }
 
-    def coverage(self, name: str, level: float = 0.95) -> dict[str, Interval]:
-        """Share of true parameters inside the central interval, with its exact interval."""
+    def coverage(self, name: str, level: float = 0.95, alpha: float = 0.05) -> dict[str, Interval]:
+        """Share of true parameters inside the central interval, with exact limits at 1 - alpha."""
         found = self.ranks(name)
         outside = round((1 - level) / 2 * (N_RANKED + 1))
         covered = (found >= outside) & (found <= N_RANKED - outside)
         return {
-            parameter: share(int((covered[:, k] & own).sum()), int(own.sum()))
+            parameter: share(int((covered[:, k] & own).sum()), int(own.sum()), 1 - alpha)
             for k, parameter in enumerate(PARAMETERS)
             if (own := found[:, k] >= 0).sum() >= 10
         }
@@ -210,8 +210,12 @@ class CalibrationResult:
         return float(stats.kstest(self.credibility(name), "uniform").pvalue)
 
     def score_p_value(self) -> float:
-        """Uniformity of the calibrated score on the cases it was not fitted on."""
-        return float(stats.kstest(self.calibrated_score() / 100.0, "uniform").pvalue)
+        """Whether the cases score as those do that the score is calibrated on, p-value.
+
+        Calibrated scores share these, so that a test for uniform ones would reject too often.
+        """
+        score = self.predictive.diagnostics.reliability_score
+        return float(stats.ks_2samp(score[::2], score[1::2]).pvalue)
 
     def calibrated_score(self) -> NDArray[np.float64]:
         """Score of every other case, fitted on the ones between."""

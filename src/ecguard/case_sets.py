@@ -68,11 +68,13 @@ class CaseSet:
 
     Attributes:
         name: of the set.
+        seed: of the draw.
         group: the cases, each with its clean observation.
         experiment: the same electrodes, waveforms and noise, for a failure mode to act on.
     """
 
     name: str
+    seed: int
     group: Group
     experiment: Experiment
 
@@ -82,7 +84,7 @@ class CaseSet:
     def take(self, rows: NDArray[np.intp]) -> "CaseSet":
         """Some of the cases."""
         part = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], self.experiment)
-        return CaseSet(self.name, self.group.take(rows), part)
+        return CaseSet(self.name, self.seed, self.group.take(rows), part)
 
 
 def draw_case_sets(settings: CaseSetSettings) -> dict[str, CaseSet]:
@@ -93,7 +95,7 @@ def draw_case_sets(settings: CaseSetSettings) -> dict[str, CaseSet]:
 def draw_all(settings: CaseSetSettings) -> CaseSet:
     """The cases of all sets; row and number of a case are the same."""
     (group,) = draw_clean(settings.clean)
-    return CaseSet("all", group, _experiment(group, settings))
+    return CaseSet("all", settings.seed, group, _experiment(group, settings))
 
 
 def part(whole: CaseSet, settings: CaseSetSettings) -> dict[str, CaseSet]:

@@ -269,18 +269,26 @@ class DetectionResult:
         truth = self.bench.sets["test"].group.unknowns[part.case]
         return np.asarray((part.mean - truth) / prior_std(1))
 
-    def single_flags(self, part: Part) -> NDArray[np.bool_]:
-        """Flags of each diagnostic alone, certified as the guardrail is [n, k]."""
-        rule = CertifiedGuardrail(self.settings.alpha, self.settings.delta)
-        calibration = self.clean["calibration"].diagnostics
-        thresholds = [rule.fit(-column).threshold for column in calibration.T]
-        return -part.diagnostics < np.array(thresholds)
+    def equal_flags(self, part: Part) -> NDArray[np.bool_]:
+        """Flags of each diagnostic alone and of the combined score, last [n, k + 1].
+
+        Thresholds are such that each flags a share `alpha` of the clean calibration and test
+        traces: certified ones have one rate on average, but not each its own.
+        """
+        clean = np.concatenate(
+            [self._suspicion(self.clean[name]) for name in ("calibration", "test")]
+        )
+        most = int(self.settings.alpha * len(clean))
+        threshold = -np.sort(-clean, axis=0)[most]
+        return np.asarray(self._suspicion(part) > threshold)
+
+    def _suspicion(self, part: Part) -> NDArray[np.float64]:
+        return np.column_stack([part.diagnostics, -self.judge(part).score])
 
     def beats(self, mode: str) -> NDArray[np.float64]:
-        """P-values that the guardrail flags more of a mode's traces than each diagnostic [k]."""
-        part = self.tested[mode]
-        flagged = self.judge(part).flagged
-        return np.array([excess_p_value(flagged, own) for own in self.single_flags(part).T])
+        """P-values that the combined score flags more of a mode than each diagnostic [k]."""
+        *singles, combined = self.equal_flags(self.tested[mode]).T
+        return np.array([excess_p_value(combined, own) for own in singles])
 
     def reference_flags(self, part: Part) -> NDArray[np.bool_]:
         """Flags of the reference's rule [n]."""

@@ -75,8 +75,8 @@ def auroc_interval(
     """The area under the ROC curve with its expanded percentile bootstrap interval.
 
     At complete separation every resample is separated too and the bootstrap has no width. The
-    limits are then those of the exact binomial interval over min(n, m) disjoint pairs, each of
-    which is ordered rightly with a probability that is the area itself.
+    limits are then those of the exact binomial interval over min(n, m) disjoint pairs, or half as
+    many of paired cases, each of which is ordered rightly with a probability that is the area.
 
     Args:
         positive: [n] scores of the cases to be found, larger means more suspect.
@@ -97,7 +97,8 @@ def auroc_interval(
     value = float(_auroc_of_pairs(first, second)) if paired else float(_auroc(first, second))
     n = min(len(first), len(second))
     if value in (0.0, 1.0):
-        exact = share(round(value * n), n, level)
+        pairs = max(n // 2, 1) if paired else n
+        exact = share(round(value * pairs), pairs, level)
         return Interval(value, exact.low, exact.high, n, level)
     generator = np.random.default_rng(seed)
     rows = generator.integers(len(first), size=(resamples, len(first)))

@@ -126,6 +126,16 @@ def test_noise_and_mask_depend_on_the_case_alone(cases: CaseSet, name: str) -> N
             np.testing.assert_array_equal(np.asarray(leaf)[rows], taken)
 
 
+def test_noise_and_mask_of_another_draw_are_others(cases: CaseSet) -> None:
+    """Else all studies would share those of the steps that were added."""
+    still = [np.zeros((N, SAMPLES), np.float32)] * 2
+    one, other = (
+        observe(CANDIDATES["pulse"], replace(cases, seed=seed), still)[1] for seed in (1, 2)
+    )
+    assert (one.current != other.current).all()
+    assert (one.observed != other.observed).any()
+
+
 def test_the_first_step_is_seen_as_in_the_case(cases: CaseSet) -> None:
     seen = cases.group.observation
     (first,) = observe(DEFAULT, cases, [cases.group.current])

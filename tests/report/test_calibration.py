@@ -1,5 +1,7 @@
 """What a calibration result says of posteriors whose faults are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,19 @@ def test_contraction_is_that_of_the_spread(calibrated):
 def test_calibrated_score_of_new_cases_is_uniform(calibrated):
     assert len(calibrated.calibrated_score()) == N // 2
     assert calibrated.score_p_value() > 0.001
+
+
+@pytest.mark.parametrize(("shift", "low", "high"), [(0.0, 0.01, 0.1), (1.0, 0.8, 1.0)])
+def test_scores_of_like_cases_are_seldom_told_apart(calibrated, shift, low, high):
+    """A test of ranks for uniform ones, which share their calibration cases, rejects a quarter."""
+    rng, rejected = np.random.default_rng(5), 0
+    predictive, diagnostics = calibrated.predictive, calibrated.predictive.diagnostics
+    for _ in range(300):
+        score = 50 + 10 * (rng.standard_normal(60) + shift * (np.arange(60) % 2))
+        changed = replace(diagnostics, reliability_score=score)
+        found = replace(calibrated, predictive=replace(predictive, diagnostics=changed))
+        rejected += found.score_p_value() < 0.05
+    assert low <= rejected / 300 <= high
 
 
 def test_payload_holds_no_nan(calibrated):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from ecguard.calibration import PARAMETERS
 from ecguard.engines import CORRECTED, EXACT
+from ecguard.posterior.unknowns import prior_std
 from ecguard.report import posterior_calibration as pc
 from ecguard.report.chapter import Chapter
 from ecguard.report.profiles import profile_named
@@ -91,6 +93,38 @@ def test_narrow_posteriors_fail_their_claims(chapter, result):
         assert not bad[f"posterior-calibration.{key}"].passed
     assert good["posterior-calibration.tarp-corrected"].passed
     assert good["posterior-calibration.efficiency"].value == pytest.approx(0.2)
+
+
+def test_parameters_tested_together_pass_if_calibrated_and_fail_if_narrow(chapter, result):
+    def together(of):
+        found = (c for c in pc.claims(chapter, of) if c.id.endswith("-together"))
+        return {c.id.removeprefix("posterior-calibration."): c for c in found}
+
+    assert all(c.passed for c in together(result).values())
+    bad = together(result_of(width=0.6))
+    for key in ("sbc-corrected-together", "coverage-corrected-together"):
+        assert not bad[key].passed
+    assert "E0 1" in bad["coverage-corrected-together"].note
+    assert bad["sbc-exact-together"].passed
+    assert bad["coverage-exact-together"].passed
+
+
+def test_one_parameter_of_sixteen_off_by_chance_is_not_held_against_all(result):
+    """Its own test rejects it, that of all together does not."""
+    found = result.engines[CORRECTED]
+    draws = found.draws.copy()
+    k = PARAMETERS.index("E0 1")
+    draws[:, :, k] += 0.25 * 0.3 * prior_std(2)[k]
+    shifted = replace(result, engines=result.engines | {CORRECTED: replace(found, draws=draws)})
+    assert (
+        shifted.log_gamma(CORRECTED)["E0 1"] < 0 < shifted.log_gamma(CORRECTED, 0.05 / 16)["E0 1"]
+    )
+
+
+def test_chance_that_calibrated_posteriors_keep_to_the_band():
+    draws = np.random.default_rng(0).binomial([[60, 24]], 0.95, (100_000, 2)) / [60, 24]
+    inside = ((draws >= 0.927) & (draws <= 0.967)).all(axis=1).mean()
+    assert pc._chance([60, 24]) == pytest.approx(inside, abs=0.005)
 
 
 def test_truths_out_of_reach_are_counted_and_fail_their_claim(chapter):

@@ -98,7 +98,8 @@ def observe(
         if step == Own() and k == 0:
             noise, shown = cases.experiment.noise, np.asarray(seen.observed)
         else:
-            rngs = [np.random.default_rng((_SEED, k, int(case))) for case in cases.group.case]
+            words = [(_SEED, cases.seed, k, int(case)) for case in cases.group.case]
+            rngs = [np.random.default_rng(own) for own in words]
             noise = np.stack([rng.standard_normal(shape[1]) for rng in rngs])
             shown = np.stack([rng.random(shape[1]) for rng in rngs]) < step.keep
             shown &= step.shown(shape[1])

@@ -44,7 +44,7 @@ GAIN = 0.15
 LIMIT_RATIO = 3.0
 MILD, EARLY = 0.30, 0.50  # power of one voltammogram, of the most informative protocol
 _SHOWN = RATED.index(0.1)
-_NO_LIMIT = 1.0  # coverage, where even full severity is not caught
+_NO_LIMIT = Biofouling.full  # the highest coverage tried: a limit that is not reached lies above
 
 
 def settings_of(chapter: Chapter) -> ProtocolDesignSettings:
@@ -274,6 +274,8 @@ def trace_panel(result: ProtocolDesign) -> Figure:
 def limit_ratio(before: Tried, after: Tried, resamples: int = 2000) -> Interval:
     """Detection limit before over after, with its bootstrap interval; 0 where there is none after.
 
+    Where the limit before is not reached, at least that much, and so are both ends.
+
     Electrodes of a level are drawn anew, the same ones before and after.
     """
     both = [own.flags(own.tested).reshape(len(LEVELS), -1) for own in (before, after)]
@@ -332,7 +334,7 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
             "criterion-2-designed-alarms",
             f"Share of clean test cases that the designed protocol ({result.designed}) flags.",
             designed.power(designed.clean["test"]),
-            {"op": "<=", "value": result.settings.alpha},
+            {"on": "upper", "op": "<=", "value": result.settings.alpha},
         ),
         rate(
             "control-alarms",
@@ -372,10 +374,8 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
             len(unseen),
             bound={"op": "==", "value": 0},
             n=len(LEVELS),
-            note=f"Undetectable by the designed protocol: fouling at a coverage of "
-            f"{', '.join(unseen)}."
-            if unseen
-            else "",
+            note="Fouling alone was tried with it, none of the catalogue's other failures."
+            + (f" Undetectable: a coverage of {', '.join(unseen)}." if unseen else ""),
             figure=POWER_FIGURE,
         ),
         rate(
@@ -426,8 +426,9 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
             interval=None if after is None else (ratio.low, ratio.high),
             n=ratio.n,
             note=(
-                f"Before: {'above full severity' if before is None else f'{before:.2g}'}, taken as "
-                f"{before or _NO_LIMIT:.2g}; after: {'none' if after is None else f'{after:.2g}'}."
+                f"Before: {f'above {_NO_LIMIT:.2g}' if before is None else f'{before:.2g}'}; "
+                f"after: {'none' if after is None else f'{after:.2g}'}."
+                + (" The ratio is at least this." if before is None else "")
             ),
             figure=POWER_FIGURE,
         ),
