@@ -372,7 +372,10 @@ def test_control_is_the_clean_trace_by_another_path(real: DetectionResult) -> No
 @pytest.mark.slow
 def test_guardrail_is_valid_for_its_own_calibration_traces(real: DetectionResult) -> None:
     seen = real.bench.sets["calibration"].group.observation
-    given = (seen.time_s, seen.E_V, seen.observed, seen.noise_std, fingerprint(load_amortised()))
+    given = (
+        *(seen.time_s, seen.E_V, seen.current, seen.observed, seen.noise_std),
+        fingerprint(load_amortised()),
+    )
     real.guardrail.valid_for.check("tone", 1, *given)
     for wrong in (("cv", 1), ("tone", 2)):
         with pytest.raises(InputError, match="as calibrated"):
@@ -383,10 +386,11 @@ def test_new_clean_traces_are_nearly_always_within_the_ranges() -> None:
     """Among the extremes of 300 cases more than one in a hundred would not be."""
     settings, amortised = CaseSetSettings(n_design=2, n_calibration=300, n_test=2), load_amortised()
     known = draw_case_sets(settings)["calibration"].group.observation
-    arrays = [np.asarray(leaf) for leaf in (known.time_s, known.E_V, known.observed)]
+    arrays = [np.asarray(leaf) for leaf in (known.time_s, known.E_V, known.current, known.observed)]
     valid, refused = ValidFor.around("cv", *arrays, 0.05, fingerprint(amortised)), 0
     new = draw_case_sets(replace(settings, seed=5))["calibration"].group.observation
-    arrays = [np.asarray(leaf) for leaf in (new.time_s, new.E_V, new.observed, new.noise_std)]
+    named = (new.time_s, new.E_V, new.current, new.observed, new.noise_std)
+    arrays = [np.asarray(leaf) for leaf in named]
     for row in range(300):
         one = (leaf[row : row + 1] for leaf in arrays)
         try:

@@ -58,7 +58,7 @@ def guardrail(tried: Trial, cases: CaseSet, amortised: Amortised) -> FittedGuard
     design, calibration = clean.mean(axis=0) + spread * rng.standard_normal((2, 200, len(spread)))
     score = CombinedScore.fit(diagnostic_names(PULSE), design, design + 20 * spread)
     seen = cases.group.observation
-    arrays = (seen.time_s, seen.E_V, seen.observed)
+    arrays = (seen.time_s, seen.E_V, seen.current, seen.observed)
     valid = ValidFor.around("cv", *arrays, NOISE, fingerprint(amortised), in_words(PULSE))
     return FittedGuardrail.fit(score, calibration, None, valid)
 

@@ -169,7 +169,8 @@ def guardrail(found: Screened, familiarity: Familiarity, amortised: Amortised) -
     design, calibration = clean.mean(axis=0) + spread * rng.standard_normal((2, 200, len(spread)))
     score = CombinedScore.fit(tuple(DIAGNOSTICS), design, design + 20 * spread)
     own, wide = fingerprint(amortised), (-1.0, 1.0)
-    valid = ValidFor("tone", 256, 1, 0.05, own, (0.1, 60.0), wide, (0.2, 0.6), (wide,) * 5, ())
+    ranges = ((0.1, 60.0), wide, (0.2, 0.6), (0.0, 1e5), (wide,) * 5)
+    valid = ValidFor("tone", 256, 1, 0.05, own, *ranges, ())
     return FittedGuardrail.fit(score, calibration, familiarity, valid)
 
 

@@ -139,7 +139,7 @@ def result_of(path: float = 0.0, fouling: str = REFERENCE) -> DetectionResult:
     familiarity = Familiarity(np.zeros(1), np.ones((1, 1)), 1.0)
     valid_for = ValidFor(
         *("tone", 256, 1, 0.05, "0" * 16),
-        *((0.01, 10.0), (-0.5, 0.5), (0.2, 0.6), ((-0.5, 0.5),) * 5, ()),
+        *((0.01, 10.0), (-0.5, 0.5), (0.2, 0.6), (0.0, 1e5), ((-0.5, 0.5),) * 5, ()),
     )
     rule = CertifiedGuardrail(SETTINGS.alpha, SETTINGS.delta)
     both = [sets["design"], faulty[REFERENCE]]

@@ -367,6 +367,7 @@ def run_detection(
             settings.sets.task,
             seen.time_s,
             seen.E_V,
+            seen.current,
             seen.observed,
             settings.sets.noise_std,
             fingerprint(amortised),

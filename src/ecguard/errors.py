@@ -1,5 +1,8 @@
 """The one error that bad input raises."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
     """A value from outside that cannot be used.
@@ -20,3 +23,13 @@ class InputError(ValueError):
     def __str__(self) -> str:
         name, value, allowed, remedy = self.args
         return f"{name} = {value!r} cannot be used: {allowed}. {remedy}"
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Say of an `InputError` in here where its value comes from, such as "of trace.csv"."""
+    try:
+        yield
+    except InputError as error:
+        name, *others = error.args
+        raise InputError(f"{name} {where}", *others) from error

@@ -321,8 +321,8 @@ class ProtocolDesign:
             tried.clean["calibration"].diagnostics,
             None,
             ValidFor.around(
-                sets.task, first.time_s, first.E_V, first.observed, sets.noise_std,
-                fingerprint(self.bench.amortised), in_words(tried.protocol),
+                sets.task, first.time_s, first.E_V, first.current, first.observed,
+                sets.noise_std, fingerprint(self.bench.amortised), in_words(tried.protocol),
             ),
             CertifiedGuardrail(settings.alpha, settings.delta),
         )  # fmt: skip

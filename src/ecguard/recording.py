@@ -1,6 +1,7 @@
 """One measured trace, as a potentiostat wrote it down."""
 
 import csv
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,11 @@ class Recording:
                 "samples", length, f"{n_samples}, as the potential jumps", "Record so many."
             )
         return Recording(time, potential, mean(self.current))
+
+    @property
+    def number(self) -> int:
+        """Of what was recorded: random draws that go by it are the same wherever the trace is."""
+        return zlib.crc32(np.ascontiguousarray(self.current).tobytes())
 
     def scatter(self) -> float:
         """Std of white noise that differences of neighbours show, mA/cm^2; 0 for short traces.

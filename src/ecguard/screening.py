@@ -163,8 +163,8 @@ def judge(
             "guardrail", guardrail.score.names, f"diagnostics {tuple(DIAGNOSTICS)}", "Fit it anew."
         )
     valid.check(
-        task, valid.n_couples, seen.time_s, seen.E_V, seen.observed, seen.noise_std,
-        fingerprint(amortised),
+        task, valid.n_couples, seen.time_s, seen.E_V, seen.current, seen.observed,
+        seen.noise_std, fingerprint(amortised),
     )  # fmt: skip
     label = np.full(len(seen.current), amortised.meta.task_names.index(task))
     found = screen(amortised, guardrail.familiarity, seen, label, valid.n_couples, keys)
@@ -214,8 +214,8 @@ def judge_steps(
     if guardrail.score.names != (names := diagnostic_names(protocol)):
         raise InputError("guardrail", guardrail.score.names, f"diagnostics {names}", "Fit it anew.")
     valid.check(
-        task, valid.n_couples, first.time_s, first.E_V, first.observed, first.noise_std,
-        fingerprint(amortised), in_words(protocol),
+        task, valid.n_couples, first.time_s, first.E_V, first.current, first.observed,
+        first.noise_std, fingerprint(amortised), in_words(protocol),
     )  # fmt: skip
     label = np.full(len(first.current), amortised.meta.task_names.index(task))
     begun = starts(amortised, first, label, keys)

@@ -37,12 +37,14 @@ class Traces:
         duration, height = rng.uniform(2, 9, N), rng.uniform(0.2, 0.6, N)
         self.time_s = (duration[:, None] * np.linspace(0, 1, L)).astype(np.float32)
         self.E_V = (height[:, None] * np.sin(np.linspace(0, 6, L))).astype(np.float32)
+        self.current = rng.uniform(1, 4, N)[:, None] * np.cos(np.linspace(0, 6, L))
         self.observed = rng.random((N, L)) < 0.4
         self.noise_std = np.full(N, 0.05, np.float32)
 
     def valid_for(self) -> ValidFor:
         """Their ranges."""
         time, shown = self.time_s[:, -1] - self.time_s[:, 0], self.observed.mean(axis=1)
+        swing = np.ptp(self.current, axis=1)
         return ValidFor(
             task="tone",
             n_samples=L,
@@ -52,6 +54,7 @@ class Traces:
             duration_s=(float(time.min()), float(time.max())),
             potential_V=(float(self.E_V.min()), float(self.E_V.max())),
             observed_share=(float(shown.min()), float(shown.max())),
+            swing_mA_cm2=(float(swing.min()), float(swing.max())),
             quarters_V=tuple(
                 (float(own.min()), float(own.max())) for own in quarters(self.E_V.astype(float))
             ),
@@ -97,7 +100,7 @@ def fitted(clean: np.ndarray) -> FittedGuardrail:
 
 
 def test_ranges_of_calibration_traces_have_a_little_room() -> None:
-    seen = (TRACES.time_s, TRACES.E_V, TRACES.observed)
+    seen = (TRACES.time_s, TRACES.E_V, TRACES.current, TRACES.observed)
     found = ValidFor.around("tone", *seen, 0.05, CHECKPOINT, ("a scan",))
     tight = TRACES.valid_for()
     assert (found.task, found.n_samples, found.n_couples, found.noise_std) == ("tone", L, 1, 0.05)
@@ -112,6 +115,23 @@ def test_ranges_of_calibration_traces_have_a_little_room() -> None:
         assert low > least - 0.3 * (most - least) - 1e-6
         assert high < most + 0.3 * (most - least) + 1e-6
     found.check(**TRACES.arguments(), steps=("a scan",))
+
+
+@pytest.mark.parametrize(
+    ("factor", "allowed"), [(0.3, True), (3.0, True), (1e-3, False), (1e3, False)]
+)
+def test_a_current_in_another_unit_is_refused_and_a_weak_one_is_not(
+    factor: float, allowed: bool
+) -> None:
+    seen = (TRACES.time_s, TRACES.E_V, TRACES.current, TRACES.observed)
+    found = ValidFor.around("tone", *seen, 0.05, CHECKPOINT)
+    given = TRACES.arguments() | {"current": factor * TRACES.current}
+    if allowed:
+        found.check(**given)
+        return
+    with pytest.raises(InputError, match="Check its unit, and the area") as raised:
+        found.check(**given)
+    assert raised.value.name == "current"
 
 
 def test_a_guardrail_of_a_protocol_has_no_familiarity_and_judges_no_single_trace(
@@ -367,8 +387,13 @@ OUTSIDE = {
     "lower potential": ("E_V", lambda given: given["E_V"].__setitem__((7, 3), -0.7)),
     "unknown potential": ("E_V", lambda given: given["E_V"].__setitem__((7, 3), np.nan)),
     "less observed": ("observed", lambda given: hidden(given, 0.1)),
-    "no scan": ("E_V", lambda given: given["E_V"].__setitem__(7, 0.0)),
-    "mirrored scan": ("E_V", lambda given: given["E_V"].__setitem__(7, -given["E_V"][7])),
+    "a current of nothing": ("current", lambda given: given["current"].__setitem__(7, 0.0)),
+    "unknown current": ("current", lambda given: given["current"].__setitem__((7, 3), np.nan)),
+    "no scan": ("E_V at the start", lambda given: given["E_V"].__setitem__(7, 0.0)),
+    "mirrored scan": (
+        "E_V after a quarter",
+        lambda given: given["E_V"].__setitem__(7, -given["E_V"][7]),
+    ),
     "other checkpoint": ("checkpoint", lambda given: given.update(checkpoint="f" * 16)),
     "all observed": ("observed", lambda given: hidden(given, 1.0)),
 }
@@ -405,9 +430,15 @@ MALFORMED = {
     "one trace without its axis": ("time_s", lambda given: given.update(time_s=given["time_s"][0])),
     "no traces": (
         "time_s",
-        lambda given: given.update({k: given[k][:0] for k in ("time_s", "E_V", "observed")}),
+        lambda given: given.update(
+            {k: given[k][:0] for k in ("time_s", "E_V", "current", "observed")}
+        ),
     ),
     "another length": ("E_V", lambda given: given.update(E_V=given["E_V"][:, 1:])),
+    "a current of another length": (
+        "current",
+        lambda given: given.update(current=given["current"][:, 1:]),
+    ),
     "a mask of another length": (
         "observed",
         lambda given: given.update(observed=given["observed"][:, 1:]),

@@ -555,7 +555,7 @@ def test_guardrail_flags_what_the_designed_protocol_flags(shown, known):
         np.testing.assert_array_equal(verdict.flagged, flagged(tried, part))
     assert protocol_of(guardrail.valid_for.steps).name == DESIGNED
     seen = case_sets()["calibration"].group.observation
-    given = (seen.time_s, seen.E_V, seen.observed, seen.noise_std)
+    given = (seen.time_s, seen.E_V, seen.current, seen.observed, seen.noise_std)
     own = (fingerprint(known.bench.amortised), guardrail.valid_for.steps)
     guardrail.valid_for.check("cv", 1, *given, *own)
     assert json.loads(path.read_text())["provenance"]["seed"] == shown.seed

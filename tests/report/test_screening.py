@@ -20,7 +20,7 @@ from ecguard.protocol.measured import in_words, to_apply
 from ecguard.recording import read_recording
 from ecguard.report import screening as sc
 from ecguard.report.payload import load_payload
-from ecguard.screening import DIAGNOSTICS
+from ecguard.screening import DIAGNOSTICS, ScreenedSteps
 from ecguard.waveforms import cyclic
 
 pytestmark = pytest.mark.slow
@@ -47,9 +47,8 @@ def guardrail() -> FittedGuardrail:
     design, calibration = spread * rng.standard_normal((2, 200, len(spread)))
     score = CombinedScore.fit(tuple(DIAGNOSTICS), design, design + 20 * spread)
     amortised, wide = load_amortised(), (-1.0, 1.0)
-    valid = ValidFor(
-        "cv", 256, 1, NOISE, fingerprint(amortised), (0.5, 100.0), wide, (0.3, 0.5), (wide,) * 5, ()
-    )
+    ranges = ((0.5, 100.0), wide, (0.3, 0.5), (0.1, 1e4), (wide,) * 5)
+    valid = ValidFor("cv", 256, 1, NOISE, fingerprint(amortised), *ranges, ())
     known = Familiarity.fit(rng.standard_normal((100, amortised.meta.sizes.summary)))
     fitted = FittedGuardrail.fit(score, calibration, known, valid)
     return replace(fitted, undetectable=(BlindSpot("Dust", (0.1, 0.2), "mg", 0.3),))
@@ -91,7 +90,10 @@ def test_traces_are_judged_in_words_pictures_and_json(
     assert re.search(r"huge.csv: FLAGGED, do not trust its posterior \(p = 0\.0", said)
     assert re.search(r"loud.csv: .*\n  samples of loud.csv scatter by 0\.[45]", said)
     assert said.count("scatter by") == 1
-    assert "5% or fewer are flagged, with a certainty of 90.0%." in said
+    # of 200 the threshold has rank 6
+    assert "5% or fewer are flagged, with a certainty of 90.0%: those up to p = 0.03." in said
+    assert "Of 256 samples of a trace 102 were looked at" in said
+    assert "tried on films alone" not in said
     assert "may hide:\n  Dust at 0.1, 0.2 mg\nA film shows in one more step: `ecguard plan`" in said
 
     payload = load_payload(tmp_path / "out" / "screening.json")
@@ -103,6 +105,8 @@ def test_traces_are_judged_in_words_pictures_and_json(
     assert payload["undetectable"] == ["Dust at 0.1, 0.2 mg"]
     pictures = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
     assert pictures == ["000-clean.png", "001-huge.png", "002-loud.png"]
+    assert [row["pictures"] for row in payload["traces"]] == [[name] for name in pictures]
+    assert clean["observed"] == [102]
 
     first = (tmp_path / "out" / "screening.json").read_text().partition('"provenance"')[0]
     assert cli.main([*command, *given]) == 0
@@ -110,11 +114,24 @@ def test_traces_are_judged_in_words_pictures_and_json(
     assert first == again
 
 
+def test_a_file_has_one_verdict_wherever_it_stands(
+    command: list[str], traces: Path, tmp_path: Path
+) -> None:
+    """A spike among the samples that are put aside is not seen; it is not to be seen by chance."""
+    clean, loud = (str(traces / f"{name}.csv") for name in ("clean", "loud"))
+    assert cli.main([*command, clean, loud, clean]) == 0
+    first, _, again = load_payload(tmp_path / "out" / "screening.json")["traces"]
+    for name in ("score", "diagnostics", "posterior"):
+        assert first[name] == again[name]
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
         (["--shift-V", "0.9"], r"E_V of .*clean.csv = .*as calibrated\. "),
         (["--area-cm2", "0"], "area_cm2"),
+        (["--area-cm2", "0.0707"], r"area_cm2 = 0.0707 cannot be used: 0.01 within 5%"),
+        (["--area-cm2", "inf"], "area_cm2"),
         (["--guardrail", "none.json"], "guardrail = 'none.json'"),
         (["--checkpoint", "none.eqx"], "none.eqx"),
         (["none.csv"], "trace = 'none.csv'"),
@@ -144,7 +161,7 @@ def protocol_guardrail() -> FittedGuardrail:
     design, calibration = 10.0 * rng.standard_normal((2, 200, len(names)))
     score = CombinedScore.fit(names, design, design + 200)
     own = fingerprint(load_amortised())
-    ranges = ((0.5, 100.0), wide, (0.3, 0.5), (wide,) * 5)
+    ranges = ((0.5, 100.0), wide, (0.3, 0.5), (0.1, 1e4), (wide,) * 5)
     valid = ValidFor("cv", 256, 1, NOISE, own, *ranges, in_words(TONE))
     found = FittedGuardrail.fit(score, calibration, None, valid)
     return replace(found, undetectable=(BlindSpot("Biofouling", (0.001,), "coverage", 1.0),))
@@ -205,6 +222,8 @@ def test_a_protocol_is_planned_measured_and_judged(
     assert re.search(r"cv-0.csv and .*tone-0.csv: not flagged", said)
     assert re.search(r"cv-1.csv and .*tone-1.csv: FLAGGED.*\n  a film explains it better by", said)
     assert "may hide:\n  Biofouling at 0.001 coverage\nSee " in said
+    assert "The protocol was tried on films alone." in said
+    assert re.search(r"with a coverage of .* a resistance in series .* looks alike", said)
     assert "scatter by" not in said
     payload = load_payload(out / "screening.json")
     assert [row["paths"] for row in payload["traces"]] == [pairs[:2], pairs[2:]]
@@ -213,6 +232,8 @@ def test_a_protocol_is_planned_measured_and_judged(
     coverage = fouled["film"]["posterior"]["coverage"]
     assert coverage["low"] < 0.78 < coverage["high"]
     assert set(clean["diagnostics"]) == set(diagnostic_names(TONE))
+    assert fouled["observed"] == clean["observed"] == [102, 102]
+    assert fouled["film"]["chi_square"] == pytest.approx(204, rel=0.3)
     assert clean["scatter_mA_cm2"] == pytest.approx([NOISE, NOISE], rel=0.3)
     pictures = sorted(path.name for path in out.glob("*.png"))
     stems = ("000-step-1-cv-0", "000-step-2-tone-0", "001-step-1-cv-1", "001-step-2-tone-1")
@@ -237,8 +258,29 @@ def test_a_protocol_takes_a_file_for_each_step(
     clean = str(traces / "clean.csv")
     assert cli.main(["screen", clean, *bench]) == 2
     assert "traces = 1 cannot be used: 2 files for each electrode" in capsys.readouterr().err
-    assert cli.main(["screen", clean, clean, *bench]) == 2
+    assert cli.main(["screen", clean, str(traces / "loud.csv"), *bench]) == 2
     assert "duration of step 2 of electrode 1" in capsys.readouterr().err
+    assert cli.main(["screen", clean, clean, *bench]) == 2
+    assert f"traces = '{clean}' cannot be used: a recording of its own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("nats", "chi_square", "words"),
+    [
+        (-3.0, 200.0, "a film does not explain it better than a clean electrode"),
+        (50.0, 210.0, "a film explains it better by 50.0 nats, with a coverage of 0.3 to 0.3"),
+        (50.0, 300.0, "but does not fit either .chi-square 300 of 200 samples.: something else"),
+    ],
+)
+def test_a_film_is_advised_only_where_it_fits(nats: float, chi_square: float, words: str) -> None:
+    nothing, one = np.zeros((1, 0)), np.ones(1)
+    clean = inference.Inferred(np.zeros((1, 4, 9)), nothing, 0.0 * one, 900.0 * one, ())
+    fouled = clean._replace(
+        draws=np.full((1, 4, 12), 0.3), log_evidence=nats * one, chi_square=chi_square * one
+    )
+    said = sc._of_film(ScreenedSteps(clean, fouled), 0, 200)
+    assert re.search(words, said)
+    assert ("clean the electrode" in said) == (nats > 0 and chi_square < 300)
 
 
 def test_a_plan_says_how_any_step_is_recorded(traces: Path) -> None:

@@ -15,11 +15,13 @@ from ecguard.files import write_text
 from ecguard.guardrail.certificate import CertifiedGuardrail, CertifiedThreshold
 from ecguard.guardrail.combined_score import CombinedScore
 
-SCHEMA_VERSION = 4
-_QUARTERS = 5  # with the start and the end
+SCHEMA_VERSION = 5
+_QUARTERS = ("at the start", "after a quarter", "halfway", "after three quarters", "at the end")
+_ONE_WAY = "One cycle, begun at the vertex and in the direction of the calibration. "
 _SLACK = 1e-6
 _RANGE_SLACK = 1e-3  # of a range: waveforms are stored in float32
 _ROOM, _ROOM_OF_SHARE = 0.02, 0.25  # of a range, on both sides: new traces reach out a little
+_ROOM_OF_SWING = 10.0  # a factor: a fault may halve a current, a wrong unit is a thousand times off
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class ValidFor:
         noise_std: of the observation, mA/cm^2.
         checkpoint: fingerprint of the amortised posterior that diagnosed them.
         duration_s, potential_V, observed_share: lowest and highest.
+        swing_mA_cm2: the same, of the current from its lowest to its highest sample.
         quarters_V: lowest and highest potential at the start, the quarters and the end.
         steps: of the protocol that the trace is the first of, in words; none where it is alone.
     """
@@ -45,6 +48,7 @@ class ValidFor:
     duration_s: tuple[float, float]
     potential_V: tuple[float, float]
     observed_share: tuple[float, float]
+    swing_mA_cm2: tuple[float, float]
     quarters_V: tuple[tuple[float, float], ...]
     steps: tuple[str, ...]
 
@@ -54,6 +58,7 @@ class ValidFor:
         task: str,
         time_s: ArrayLike,
         E_V: ArrayLike,
+        current: ArrayLike,
         observed: ArrayLike,
         noise_std: float,
         checkpoint: str,
@@ -67,6 +72,7 @@ class ValidFor:
             return low - room * (high - low), high + room * (high - low)
 
         lowest, highest = np.exp(ends(np.log(time[:, -1] - time[:, 0])))
+        swing = _swing(current)
         return cls(
             task=task,
             n_samples=time.shape[1],
@@ -76,6 +82,10 @@ class ValidFor:
             duration_s=(float(lowest), float(highest)),
             potential_V=ends(potential),
             observed_share=ends(np.asarray(observed, bool).mean(axis=1), _ROOM_OF_SHARE),
+            swing_mA_cm2=(
+                float(swing.min()) / _ROOM_OF_SWING,
+                float(swing.max()) * _ROOM_OF_SWING,
+            ),
             quarters_V=tuple(ends(own) for own in quarters(potential)),
             steps=steps,
         )
@@ -86,6 +96,7 @@ class ValidFor:
         n_couples: int,
         time_s: ArrayLike,
         E_V: ArrayLike,
+        current: ArrayLike,
         observed: ArrayLike,
         noise_std: ArrayLike,
         checkpoint: str,
@@ -97,6 +108,7 @@ class ValidFor:
             task: of the waveforms.
             n_couples: that the inference believes in.
             time_s, E_V: the waveforms [n, L].
+            current: mA/cm^2 [n, L].
             observed: [n, L] bool.
             noise_std: mA/cm^2 [n].
             checkpoint: fingerprint of the amortised posterior that is to diagnose them.
@@ -111,6 +123,7 @@ class ValidFor:
             raise InputError("time_s", time.shape, "[n, L], a trace or more", "Pass a row a trace.")
         for name, values, shape in (
             ("E_V", potential, time.shape),
+            ("current", np.asarray(current), time.shape),
             ("observed", np.asarray(observed), time.shape),
             ("noise_std", np.asarray(noise_std), time.shape[:1]),
         ):
@@ -140,11 +153,13 @@ class ValidFor:
                 f"{self.noise_std} mA/cm^2, as calibrated{_of_row(row, len(noise))}",
                 remedy,
             )
-        for name, values, (low, high) in (
-            ("time_s", time[:, -1] - time[:, 0], self.duration_s),
-            ("E_V", potential, self.potential_V),
-            ("observed", np.asarray(observed, bool).mean(axis=1), self.observed_share),
-            *(("E_V", *pair) for pair in zip(quarters(potential), self.quarters_V, strict=True)),
+        places = zip(_QUARTERS, quarters(potential), self.quarters_V, strict=True)
+        for name, values, (low, high), hint in (
+            ("time_s", time[:, -1] - time[:, 0], self.duration_s, "Times are in s. "),
+            ("E_V", potential, self.potential_V, "Potentials are in V. "),
+            ("current", _swing(current), self.swing_mA_cm2, "Check its unit, and the area. "),
+            ("observed", np.asarray(observed, bool).mean(axis=1), self.observed_share, ""),
+            *((f"E_V {where}", own, ends, _ONE_WAY) for where, own, ends in places),
         ):
             slack = _RANGE_SLACK * (high - low) + _SLACK
             if not ((values >= low - slack) & (values <= high + slack)).all():
@@ -154,7 +169,7 @@ class ValidFor:
                     name,
                     float(values[place]),
                     f"{low:.4g} to {high:.4g}, as calibrated{_of_row(int(place[0]), len(time))}",
-                    remedy,
+                    hint + remedy,
                 )
 
 
@@ -165,8 +180,13 @@ def _of_row(row: int, n: int) -> str:
 
 def quarters(potential: NDArray[np.floating]) -> NDArray[np.floating]:
     """Potentials [n, L] at the start, the quarters and the end: the way a waveform goes [5, n]."""
-    places = np.linspace(0, potential.shape[1] - 1, _QUARTERS).round().astype(int)
+    places = np.linspace(0, potential.shape[1] - 1, len(_QUARTERS)).round().astype(int)
     return potential[:, places].T
+
+
+def _swing(current: ArrayLike) -> NDArray[np.float64]:
+    """From the lowest to the highest sample of each trace [n]; a potentiostat that is off has 0."""
+    return np.asarray(np.ptp(np.asarray(current, np.float64), axis=1))
 
 
 @dataclass(frozen=True)
@@ -319,9 +339,9 @@ def load_guardrail(path: Path | str) -> FittedGuardrail:
 
 
 def _check_ranges(valid_for: ValidFor) -> None:
-    if len(valid_for.quarters_V) != _QUARTERS:
-        raise ValueError(f"quarters_V has not {_QUARTERS} ranges")
-    named = ("duration_s", "potential_V", "observed_share")
+    if len(valid_for.quarters_V) != len(_QUARTERS):
+        raise ValueError(f"quarters_V has not {len(_QUARTERS)} ranges")
+    named = ("duration_s", "potential_V", "observed_share", "swing_mA_cm2")
     for low, high in (*(getattr(valid_for, name) for name in named), *valid_for.quarters_V):
         if not low <= high:
             raise ValueError(f"{low} to {high} is no range")

@@ -23,20 +23,22 @@ class Peaks(NamedTuple):
         scores: where they ended [n, k, d].
         precision: inverse covariance of the scores there [n, k, d, d].
         log_evidence_each: ln evidence of each; -inf where it is a higher one again [n, k].
+        chi_square: of the observed samples there [n, k].
     """
 
     scores: Floats
     precision: Floats
     log_evidence_each: Floats
+    chi_square: Floats
 
     @classmethod
     def of(cls, found: tuple[Laplace, ...]) -> "Peaks":
         """Of k searches in the same n posteriors."""
         order = np.argsort([own.loss for own in found], axis=0, kind="stable")
         rows = np.arange(order.shape[1])
-        scores, precision, evidence = (
+        scores, precision, evidence, chi_square = (
             np.stack([getattr(own, name) for own in found])[order, rows]
-            for name in ("scores", "precision", "log_evidence")
+            for name in ("scores", "precision", "log_evidence", "chi_square")
         )
         for j in range(1, len(found)):
             for i in range(j):
@@ -44,7 +46,7 @@ class Peaks(NamedTuple):
                 distance = np.einsum("ni,nij,nj->n", apart, precision[i], apart)
                 again = (distance < _APART) & np.isfinite(evidence[i])
                 evidence[j] = np.where(again, -np.inf, evidence[j])
-        return cls(*(np.swapaxes(own, 0, 1) for own in (scores, precision, evidence)))
+        return cls(*(np.swapaxes(own, 0, 1) for own in (scores, precision, evidence, chi_square)))
 
     @property
     def log_evidence(self) -> Floats:

@@ -41,6 +41,7 @@ class Inferred(NamedTuple):
         draws: of the unknowns, of equal weight [n, n_draws, d].
         diagnostics: [n, k], in the order of `diagnostic_names`; none where the model has a film.
         log_evidence: ln p(samples | model), up to what no model changes [n].
+        chi_square: of the observed samples at the highest peak [n].
         expected: current of the closest clean electrode, mA/cm^2, [n, L] for each step; none where
             the model has a film.
     """
@@ -48,6 +49,7 @@ class Inferred(NamedTuple):
     draws: NDArray[np.float64]
     diagnostics: NDArray[np.float64]
     log_evidence: NDArray[np.float64]
+    chi_square: NDArray[np.float64]
     expected: tuple[NDArray[np.float32], ...]
 
 
@@ -85,7 +87,7 @@ def infer_clean(
     expected = predict(protocol, steps, peak)
     peaks = Peaks.of((peak,))
     diagnostics = _diagnostics(protocol, steps, peak, expected)
-    return Inferred(peaks.draw(_DRAWS, _SEED), diagnostics, peaks.log_evidence, expected)
+    return _inferred(peaks, diagnostics, expected)
 
 
 def infer_fouled(
@@ -95,7 +97,14 @@ def infer_fouled(
     first = clean_peak(steps[:1], protocol.rests[:1], draws)
     peaks = find_peaks(JointLikelihood.of(steps, protocol.rests), first.scores)
     none = np.zeros((len(draws), 0))
-    return Inferred(peaks.draw(_DRAWS, _SEED), none, peaks.log_evidence, ())
+    return _inferred(peaks, none, ())
+
+
+def _inferred(
+    peaks: Peaks, diagnostics: NDArray[np.float64], expected: tuple[NDArray[np.float32], ...]
+) -> Inferred:
+    draws, highest = peaks.draw(_DRAWS, _SEED), peaks.chi_square[:, 0]
+    return Inferred(draws, diagnostics, peaks.log_evidence, highest, expected)
 
 
 def clean_peak(

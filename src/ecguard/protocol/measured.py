@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ecguard.errors import InputError
+from ecguard.errors import InputError, naming
 from ecguard.posterior.likelihood import Observation
 from ecguard.protocol.candidates import CANDIDATES
 from ecguard.protocol.protocol import Protocol
@@ -86,14 +86,15 @@ def observe_recordings(
         n, length = whole.E_V.shape
         current = np.zeros((n, length), np.float32)
         for row, each in enumerate(recordings):
-            own = each[k].at(recorded.E_V.shape[1])
+            with naming(f"of step {k + 1} of electrode {row + 1}"):
+                own = each[k].at(recorded.E_V.shape[1])
             _check(own, recorded, row, k)
             current[row, step.n_quiet :] = own.current
         of_step = share if step == Own() else step.keep
         allowed = np.flatnonzero(step.shown(length))
         observed = np.zeros((n, length), bool)
-        for row in range(n):
-            rng = np.random.default_rng((seed, k, row))  # whatever other electrodes there are
+        for row, each in enumerate(recordings):
+            rng = np.random.default_rng((seed, k, each[k].number))  # wherever it stands
             observed[row, rng.permutation(allowed)[: round(of_step * len(allowed))]] = True
         std = noise_std * step.noise_factor(first)
         steps.append(

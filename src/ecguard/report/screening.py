@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
+from ecguard import family
 from ecguard.engines import case_keys
-from ecguard.errors import InputError
+from ecguard.errors import InputError, naming
 from ecguard.files import sha256, write_text
 from ecguard.guardrail import FittedGuardrail, Verdict, load_guardrail
 from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
@@ -25,6 +27,8 @@ from ecguard.report.provenance import provenance
 from ecguard.screening import ScreenedSteps, judge, judge_steps
 
 SCREENING_FILE = "screening.json"
+_AREA_OFF = 0.05  # of the area that posteriors assume
+_MISFIT = 1e-3  # chance of a larger chi-square, below which a model does not fit
 _LOUD = 2.0  # times the declared noise, above or below which scatter is worth a word
 
 Floats = NDArray[np.floating]
@@ -81,6 +85,10 @@ class Judged:
     film: ScreenedSteps | None
     verdict: Verdict
 
+    def observed(self, row: int) -> list[int]:
+        """Samples of each step that were looked at."""
+        return [int(step.observed[row].sum()) for step in self.steps]
+
     def scatter(self, row: int, k: int) -> float:
         """Std of white noise that neighbours show in what the fit leaves of a step, mA/cm^2."""
         step, shown = self.steps[k], slice(self.protocol.steps[k].n_quiet, None)
@@ -102,11 +110,10 @@ def judge_traces(measured: Measured) -> Judged:
     protocol = protocol_of(valid.steps) if valid.steps else DEFAULT
     amortised = load_amortised(measured.amortised_checkpoint or None)
     paths = _of_electrodes(measured.traces, protocol)
-    read = [[_read(measured, path) for path in own] for own in paths]
-    read = [[own[0].at(valid.n_samples), *own[1:]] for own in read]
+    read = [_read(measured, own, valid.n_samples) for own in paths]
     _check_first(guardrail, protocol, fingerprint(amortised), dict(zip(paths, read, strict=True)))
     steps = observe_recordings(protocol, read, valid.noise_std, _share(guardrail), measured.seed)
-    keys = case_keys(measured.seed, np.arange(len(paths)))
+    keys = case_keys(measured.seed, np.array([own[0].number for own in read], np.uint32))
     if valid.steps:
         film, verdict = judge_steps(guardrail, amortised, protocol, steps, valid.task, keys)
         diagnostics, draws, effective = film.clean.diagnostics, film.clean.draws, None
@@ -128,6 +135,12 @@ def _of_electrodes(traces: Sequence[Path], protocol: Protocol) -> tuple[tuple[Pa
     if not traces or len(traces) % k:
         wanted = "one file or more" if k == 1 else f"{k} files for each electrode, step by step"
         raise InputError("traces", len(traces), wanted, "Name them.")
+    digests = list(map(sha256, traces))
+    twice = [path for path, own in zip(traces, digests, strict=True) if digests.count(own) > 1]
+    if k > 1 and twice:
+        raise InputError(
+            "traces", str(twice[-1]), "a recording of its own for each step", "Name each file once."
+        )
     return tuple(tuple(traces[row : row + k]) for row in range(0, len(traces), k))
 
 
@@ -147,18 +160,27 @@ def _check_first(
     valid, alone = guardrail.valid_for, replace(protocol, steps=protocol.steps[:1])
     for paths, own in recordings.items():
         (first,) = observe_recordings(alone, [own[:1]], valid.noise_std, _share(guardrail))
-        try:
+        with naming(f"of {paths[0]}"):
             valid.check(
-                valid.task, valid.n_couples, first.time_s, first.E_V, first.observed,
-                first.noise_std, checkpoint, valid.steps,
+                valid.task, valid.n_couples, first.time_s, first.E_V, first.current,
+                first.observed, first.noise_std, checkpoint, valid.steps,
             )  # fmt: skip
-        except InputError as error:
-            name, *others = error.args
-            raise InputError(f"{name} of {paths[0]}", *others) from error
 
 
-def _read(measured: Measured, path: Path) -> Recording:
-    return read_recording(path, measured.area_cm2, measured.shift_V)
+def _read(measured: Measured, paths: Sequence[Path], n_samples: int) -> list[Recording]:
+    """Recordings of an electrode, the first one at so many even times."""
+    area = measured.area_cm2
+    if area is not None and not abs(area / family.AREA_CM2 - 1.0) <= _AREA_OFF:
+        raise InputError(
+            "area_cm2",
+            area,
+            f"{family.AREA_CM2:g} within {_AREA_OFF:.0%}, which the posteriors assume: resistance "
+            "and double layer act by the area",
+            "Measure on such an electrode.",
+        )
+    first, *others = (read_recording(path, area, measured.shift_V) for path in paths)
+    with naming(f"of {paths[0]}"):
+        return [first.at(n_samples), *others]
 
 
 def verdict_lines(judged: Judged) -> list[str]:
@@ -177,11 +199,22 @@ def verdict_lines(judged: Judged) -> list[str]:
                     f"{declared:.2g} was calibrated for: the verdict assumes that noise"
                 )
         if judged.film is not None and verdict.flagged[row]:
-            lines.append(f"  {_of_film(judged.film, row)}")
+            lines.append(f"  {_of_film(judged.film, row, sum(judged.observed(row)))}")
     lines.append(
         f"Of clean traces of this kind {rule.alpha:.0%} or fewer are flagged, with a certainty of "
-        f"{1 - rule.delta:.1%}."
+        f"{1 - rule.delta:.1%}: those up to p = {rule.rank / (rule.n + 1):.2g}."
     )
+    seen, length = judged.observed(0)[0], judged.guardrail.valid_for.n_samples
+    if seen < length:
+        lines.append(
+            f"Of {length} samples of a trace {seen} were looked at, as in the calibration."
+        )
+    if judged.film is not None:
+        lines.append(
+            "The protocol was tried on films alone. Of what else may be wrong, such as drift or "
+            "another couple, the guardrail of one voltammogram sees some: screen the first file "
+            "by it too."
+        )
     if verdict.undetectable and not verdict.flagged.all():
         lines.append("What a trace that is not flagged may hide:")
         lines += [f"  {spot}" for spot in verdict.undetectable]
@@ -190,16 +223,24 @@ def verdict_lines(judged: Judged) -> list[str]:
     return lines
 
 
-def _of_film(film: ScreenedSteps, row: int) -> str:
-    """Whether a film explains a flagged electrode."""
+def _of_film(film: ScreenedSteps, row: int, samples: int) -> str:
+    """Whether a film explains a flagged electrode, of which so many samples were looked at."""
     nats = film.log_bayes_factor[row]
     if not nats > 0:
         return f"a film does not explain it better than a clean electrode ({nats:.1f} nats)"
+    better = f"a film explains it better by {nats:.1f} nats"
+    misfit = film.fouled.chi_square[row]
+    if stats.chi2.sf(misfit, samples) < _MISFIT:
+        return (
+            f"{better}, but does not fit either (chi-square {misfit:.0f} of {samples} samples): "
+            "something else is wrong"
+        )
     coverage = film.fouled.draws[row, :, -len(FILM)]
     low, high = np.quantile(coverage, [0.025, 0.975])
     return (
-        f"a film explains it better by {nats:.1f} nats, with a coverage of {low:.2g} to "
-        f"{high:.2g}: clean the electrode, or take the posterior that knows of the film"
+        f"{better}, with a coverage of {low:.2g} to {high:.2g}; a resistance in series that the "
+        "model does not expect looks alike: check the cell, then clean the electrode, or take the "
+        "posterior that knows of the film"
     )
 
 
@@ -225,6 +266,7 @@ def save_judged(judged: Judged, out_dir: Path | str, started: float) -> Path:
             "flagged": bool(verdict.flagged[row]),
             "score": verdict.score[row],
             "p_value": verdict.p_value[row],
+            "observed": judged.observed(row),
             "scatter_mA_cm2": [judged.scatter(row, k) for k in range(len(paths))],
             "diagnostics": dict(zip(judged.guardrail.score.names, each, strict=True)),
             "posterior": _posterior(clean, judged.draws[row]),
@@ -234,12 +276,13 @@ def save_judged(judged: Judged, out_dir: Path | str, started: float) -> Path:
         if film is not None:
             own["film"] = {
                 "log_bayes_factor": film.log_bayes_factor[row],
+                "chi_square": film.fouled.chi_square[row],
                 "posterior": _posterior((*clean, *FILM), film.fouled.draws[row]),
             }
-        rows.append(own)
         word = "flagged" if verdict.flagged[row] else "not flagged"
-        for k, path in enumerate(paths):
-            _save_picture(judged, row, k, f"{word}, p = {verdict.p_value[row]:.2g}", out, path)
+        words = f"{word}, p = {verdict.p_value[row]:.2g}"
+        pictures = [_save_picture(judged, row, k, words, out, p) for k, p in enumerate(paths)]
+        rows.append(own | {"pictures": [picture.name for picture in pictures]})
     rule = judged.guardrail.threshold
     return save_payload(
         out / SCREENING_FILE,
@@ -267,7 +310,7 @@ def _posterior(labels: Sequence[str], draws: Floats) -> dict[str, dict[str, floa
     return {label: {"mean": mean, "low": down, "high": up} for label, mean, down, up in found}
 
 
-def _save_picture(judged: Judged, row: int, k: int, words: str, out: Path, path: Path) -> None:
+def _save_picture(judged: Judged, row: int, k: int, words: str, out: Path, path: Path) -> Path:
     """A step with the fit of a clean electrode, without the quiet time before it."""
     step, (mean, std) = judged.steps[k], judged.predicted[k]
     shown = slice(judged.protocol.steps[k].n_quiet, None)
@@ -282,7 +325,7 @@ def _save_picture(judged: Judged, row: int, k: int, words: str, out: Path, path:
     )
     alt = f"Current of {path.name} against time with the fit of a clean electrode: {words}."
     number = f"step-{k + 1}-" if len(judged.steps) > 1 else ""
-    save_figure(figure, out / f"{row:03d}-{number}{path.stem}.png", alt)
+    return save_figure(figure, out / f"{row:03d}-{number}{path.stem}.png", alt)
 
 
 def save_plan(measured: Measured, out_dir: Path | str) -> list[str]:
@@ -307,7 +350,7 @@ def save_plan(measured: Measured, out_dir: Path | str) -> list[str]:
     if len(measured.traces) != 1:
         raise InputError("traces", len(measured.traces), "one voltammogram", "Name it.")
     (path,) = measured.traces
-    first = _read(measured, path).at(valid.n_samples)
+    (first,) = _read(measured, [path], valid.n_samples)
     _check_first(guardrail, protocol, valid.checkpoint, {(path,): [first]})
     lines = [f"{protocol.title}, after {path}:"]
     pairs = zip(protocol.steps[1:], to_apply(protocol, first), strict=True)
