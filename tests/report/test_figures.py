@@ -22,6 +22,8 @@ def trace():
 
 POINTS = {"default": (1.0, 2.0), "tone": (10.0, 0.5), "pulse": (100.0, 3.0)}
 
+SPANS = {"trust": (0.0, 20.0, 15.0, 30.0), "escalate": (50.0, 9.0, 5.0, 12.0)}
+
 
 def points(**changes):
     panels = [POINTS, {name: (y, 2 * x) for name, (x, y) in POINTS.items()}]
@@ -42,6 +44,7 @@ MAKERS = {
         np.tile(T, (4, 1)), {"simulator": np.tile(np.sin(T), (4, 1))}, list("abcd"), "t / s", "i"
     ),
     "points": points,
+    "spans": lambda: figures.spans_figure(SPANS, "time / s", "risk / %"),
 }
 
 
@@ -139,3 +142,36 @@ def test_marked_points_stand_out():
 def test_axes_of_points_are_logarithmic_where_asked_for(log, scales):
     found = [f"{axes.get_xscale()} {axes.get_yscale()}" for axes in points(log=log).axes]
     assert found == scales
+
+
+@pytest.mark.parametrize("kind", ["lines", "points"])
+@pytest.mark.parametrize(
+    ("highest", "wanted"), [(3.5, {"0.5", "1", "2"}), (350.0, {"$\\mathdefault{10^{0}}$"})]
+)
+def test_short_logarithmic_axes_have_numbers_between_the_powers_of_ten(kind, highest, wanted):
+    values = {"a": (1.0, 0.25), "b": (2.0, highest)}
+    if kind == "lines":
+        xs, ys = np.array(list(values.values())).T
+        (axes,) = figures.lines_figure([{"a": (xs, ys)}], ["x"], ["y"], log=["y"]).axes
+    else:
+        (axes,) = figures.points_figure([values], ["x"], ["y"], log=["y"]).axes
+    axes.figure.canvas.draw()
+    low, high = axes.get_ylim()
+    majors = axes.yaxis.get_majorticklabels()
+    shown = {text.get_text() for text in majors if low <= text.get_position()[1] <= high}
+    assert shown >= wanted
+    assert len(shown) > 2
+    assert ("0.5" in shown) == (highest < 10)
+    assert not any(text.get_text() for text in axes.yaxis.get_minorticklabels())
+
+
+def test_spans_have_their_intervals_and_names():
+    figure = figures.spans_figure(SPANS, "time / s", "risk / %")
+    (axes,) = figure.axes
+    for bar, (x, y, low, high) in zip(axes.containers, SPANS.values(), strict=True):
+        middle, _, (span,) = bar.lines
+        assert (middle.get_xdata(), middle.get_ydata()) == ([x], [y])
+        np.testing.assert_allclose(span.get_segments()[0], [(x, low), (x, high)])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(SPANS)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("time / s", "risk / %")

@@ -45,6 +45,17 @@ def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figur
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+def _logarithmic(axes: Axes, letter: str) -> None:
+    """A logarithmic axis; one of fewer than two decades has numbers between their ends too."""
+    axes.set(**{f"{letter}scale": "log"})
+    axis = getattr(axes, f"{letter}axis")
+    low, high = axis.get_view_interval()
+    if high < 100.0 * low:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _words(split: str) -> str:
     return split.replace("_", "\n")
 
@@ -186,9 +197,8 @@ def lines_figure(
                 markersize=4.0,
                 label=name,
             )
-        for axis in scale:
-            axes.set(**{f"{axis}scale": "log"})
-            getattr(axes, f"{axis}axis").set_minor_formatter(NullFormatter())
+        for letter in scale:
+            _logarithmic(axes, letter)
         axes.set(xlabel=x_labels[index], ylabel=y_labels[index])
         if titles:
             axes.set_title(titles[index])
@@ -226,11 +236,7 @@ def points_figure(
                 label=f"{order} {name}",
             )
         for letter in log[index] if log else "":
-            axes.set(**{f"{letter}scale": "log"})
-            axis = getattr(axes, f"{letter}axis")
-            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axis.set_minor_formatter(NullFormatter())
+            _logarithmic(axes, letter)
         axes.set(xlabel=x_labels[index], ylabel=y_labels[index])
         axes.margins(0.08)
         _number(axes, list(points.values()))
@@ -252,12 +258,40 @@ def _number(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
 
 
 @style.context(STYLE)
+def spans_figure(
+    points: Mapping[str, tuple[float, float, float, float]], x_label: str, y_label: str
+) -> Figure:
+    """Points named in a legend, with the intervals of their y, such as risk against time.
+
+    Args:
+        points: x, y, and the lower and upper limit of y, by the name of the point.
+        x_label, y_label: quantity and unit.
+    """
+    figure, grid = _figure(1, 1, 8.0, 4.0)
+    axes = grid[0, 0]
+    for order, (name, (x, y, low, high)) in enumerate(points.items()):
+        axes.errorbar(
+            x,
+            y,
+            yerr=[[y - low], [high - y]],
+            fmt="osD^v"[order % 5],
+            capsize=3.0,
+            color=COLOURS[order % len(COLOURS)],
+            label=name,
+        )
+    axes.set(xlabel=x_label, ylabel=y_label)
+    figure.legend(loc="outside right center", fontsize=9)
+    return figure
+
+
+@style.context(STYLE)
 def groups_figure(
     groups: Mapping[str, ArrayLike],
     label: str,
     bound: float | None = None,
     log: bool = False,
     bound_name: str = "bound",
+    x_label: str = "",
 ) -> Figure:
     """Box and points of a number per group, such as the NRMSE per task.
 
@@ -267,10 +301,12 @@ def groups_figure(
         bound: drawn as a dashed line when given.
         log: whether the axis is logarithmic.
         bound_name: what the line is called.
+        x_label: what the groups differ by.
     """
     figure, grid = _figure(1, 1, min(max(6.0, 1.5 * len(groups)), 9.0), 4.0)
     axes = grid[0, 0]
     _boxes(axes, groups, label)
+    axes.set_xlabel(x_label)
     if log:
         axes.set_yscale("log")
     if bound is not None:
