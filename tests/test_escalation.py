@@ -16,6 +16,7 @@ from ecguard.escalation import (
     REFITTED,
     Escalation,
     both,
+    mean_of_electrodes,
     run_escalation,
 )
 from ecguard.fouling import Fouling
@@ -272,6 +273,18 @@ def test_weight_counts_clean_and_fouled_as_half_each(toy: Escalation) -> None:
         assert weight.sum() == pytest.approx(1.0)
         np.testing.assert_allclose(weight[:clean], 0.5 / clean)
         np.testing.assert_allclose(weight[clean:], 0.5 / fouled)
+
+
+def test_mean_of_electrodes_draws_electrodes_with_all_their_traces() -> None:
+    case = np.array([7, 7, 7, 2])
+    found = mean_of_electrodes(np.array([1.0, 1.0, 1.0, 0.0]), case)
+    assert (found.value, found.n) == (0.75, 2)
+    weighted = mean_of_electrodes(np.array([1.0, 1.0, 1.0, 0.0]), case, np.array([0.1] * 3 + [0.7]))
+    assert weighted.value == pytest.approx(0.3)
+    alike = np.tile(np.arange(50) % 2, 4).astype(float)
+    once = mean_of_electrodes(alike[:50], np.arange(50))
+    again = mean_of_electrodes(alike, np.tile(np.arange(50), 4))
+    assert (again.low, again.high) == (once.low, once.high)
 
 
 # Policies

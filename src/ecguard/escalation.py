@@ -147,13 +147,23 @@ class Escalation:
         return self.mean(found["policy"].failed - found["always trust"].failed.astype(float))
 
     def mean(self, values: NDArray[Any]) -> Interval:
-        """Mean over the test `traces` [n], clean and fouled ones counting as half each.
+        """Mean over the test `traces` [n], clean and fouled ones counting as half each."""
+        return mean_of_electrodes(values, self.electrode("test"), self.weight("test"))
 
-        Its interval is a bootstrap of electrodes, each of which comes with all of its traces.
-        """
-        case = self.electrode("test")
-        own = np.bincount(case, self.weight("test") * values)[np.unique(case)]
-        return mean_interval(len(own) * own)
+
+def mean_of_electrodes(
+    values: NDArray[Any], case: NDArray[np.intp], weight: Floats | None = None
+) -> Interval:
+    """Mean of traces, with a bootstrap of electrodes, each of which comes with all of its traces.
+
+    Args:
+        values: of the traces [n].
+        case: the electrode of each [n].
+        weight: of each, 1 in all [n]; None counts all alike.
+    """
+    each = np.full(len(case), 1.0 / len(case)) if weight is None else weight
+    own = np.bincount(case, each * values)[np.unique(case)]
+    return mean_interval(len(own) * own)
 
 
 def both(of: str) -> tuple[str, str]:
