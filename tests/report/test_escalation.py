@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 from scipy import stats
 
 from ecguard.escalation import FAILURE_S, FAILURES_S
@@ -14,7 +13,6 @@ from ecguard.posterior.stretch import Stretch
 from ecguard.posterior.unknowns import names, ranges
 from ecguard.protocol_design import LEVELS, level_of
 from ecguard.report import escalation as es
-from ecguard.report.figures import COLOURS
 from ecguard.report.payload import load_payload
 from toy_protocols import (
     BIAS,
@@ -41,11 +39,15 @@ BOUNDS = {
     "coverage": WITHIN,
     "worst-coverage": WITHIN,
     "most-coverage": WITHIN,
+    "coverage-all-severities": WITHIN,
+    "worst-coverage-all-severities": WITHIN,
     "clean-coverage": WITHIN,
     "evidence": {"op": ">=", "value": 0.95},
     "criterion-2-policy-risk": BELOW,
-    "cheaper-than-escalating": BELOW,
+    "criterion-2-cheaper-than-escalating": BELOW,
 }
+
+COVERAGES = {name for name in BOUNDS if "coverage" in name} - {"clean-coverage"}
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +206,27 @@ def test_stretch_table_names_each_unknown(result):
     assert "Fewer than 19 do not support 95 %" in few
 
 
+def test_levels_table_counts_truths_inside_by_coverage(result, overconfident):
+    for study in (result, replace(overconfident, stretch=Stretch(np.full(9, 2.0), 30))):
+        rows = rows_of(es.levels_table(study))
+        refit = posteriors_of(study, "tested")[es.STRETCHED]
+        assert len(rows) == N_LEVELS
+        for k, cells in enumerate(rows):
+            own = level_of(refit, k)
+            covered = inside(own)
+            assert cells == [
+                f"{COVERAGE[k]:.2g}",
+                f"{covered.mean():.0%}",
+                *(words(covered[:, column]) for column in (LN_K0, 7, 8)),
+                words(own.credibility < 0.05),
+            ]
+    # only where much of a film is found
+    assert float(rows[-1][1][:-1]) > 85 > 75 > float(rows[N_LEVELS // 2][1][:-1])
+    table = es.levels_table(result).data
+    assert "| ln k0 | Ru | Cdl |" in table
+    assert f"{N_CELL} test electrodes in each row" in table
+
+
 def test_median_error_is_absolute(result):
     own = result.refit["fouled"].take(slice(4))
     truth = whole().group.unknowns[own.case].astype(np.float64)
@@ -245,7 +268,7 @@ def test_error_panel_has_errors_and_films_by_coverage(result, chapter):
 def test_coverage_panel_has_every_unknown_and_posterior(result):
     (axes,) = es.coverage_panel(result).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == list(names(1))
-    assert axes.get_xlabel() == "share with the truth in the 95 % interval"
+    assert axes.get_xlabel() == "share with the truth inside the 95 % interval"
     bars = {bar.get_label(): bar for bar in axes.containers}
     trials = posteriors_of(result, "fouled")
     assert list(bars) == list(trials)
@@ -284,7 +307,9 @@ def test_evidence_panel_folds_factors_of_clean_and_fouled(result):
         np.testing.assert_allclose(line.get_ydata(), folded)
     (bound,) = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert bound.get_ydata()[0] == 0.0
-    assert "ln Bayes factor" in axes.get_ylabel()
+    assert "log10 of |ln Bayes factor|" in axes.get_ylabel()
+    assert "linear near 0" in axes.get_ylabel()
+    assert axes.get_xlabel() == "coverage at the start"
 
 
 def test_evidence_table_counts_preferences_by_coverage(result, unsure):
@@ -347,6 +372,17 @@ def test_decision_table_tells_what_is_done_and_how_it_ends(result):
     assert f"judged on {CYCLE + N_FOULED} test electrodes" in table.data
 
 
+def test_region_words_say_how_often_clean_electrodes_are_missed(result):
+    own = result.refit["test"]
+    credibility = np.where(np.arange(CYCLE) < 30, 0.0, 1.0)
+    refit = result.refit | {"test": replace(own, credibility=credibility)}
+    text = es.region_words(replace(result, refit=refit)).data
+    assert "Exact regions would miss 5% of them" in text
+    assert f"one voltammogram {words(np.arange(CYCLE) < 5)}" in text
+    assert f"designed protocol {words(np.arange(CYCLE) < 5)}" in text
+    assert f"refit with a film {words(np.arange(CYCLE) < 30)}" in text
+
+
 def test_risk_table_weighs_clean_and_fouled_as_half_each(result):
     traces, rows = result.traces("test"), iter(rows_of(es.risk_table(result)))
     costs = {}
@@ -361,8 +397,10 @@ def test_risk_table_weighs_clean_and_fouled_as_half_each(result):
             price, done, *cells = next(rows)
             assert (price, done) == (f"{failure_s:g}", name)
             assert cells[0].startswith(f"{risk:.1%} (")
-            assert cells[1].startswith(f"{time_s:.0f} (")
-            cost = float(cells[2].split(" (")[0])
+            assert cells[1] == words(fails[:CYCLE])
+            assert cells[2].startswith(f"{fails[CYCLE:].mean():.0%} (")
+            assert cells[3].startswith(f"{time_s:.0f} (")
+            cost = float(cells[4].split(" (")[0])
             assert cost == pytest.approx(time_s + failure_s * risk, abs=0.51)
             costs[failure_s, name] = cost
     assert next(rows, None) is None
@@ -373,25 +411,75 @@ def test_risk_table_weighs_clean_and_fouled_as_half_each(result):
         assert costs[failure_s, "policy"] <= min(others)
 
 
+def prices_of(result, policies):
+    return es.policy_words(replace(result, policies=policies)).data.split("costs: ")[1]
+
+
+def test_policy_words_name_what_one_voltammogram_decides(result):
+    action, _, _ = judged(result, result.policies[FAILURE_S])
+    text = es.policy_words(result).data
+    assert f"at 600 s accepts {words(action[:CYCLE] == 0)} of clean electrodes" in text
+    other = replace(result, policies=dict.fromkeys(FAILURES_S, Policy.always_escalate()))
+    assert f"accepts {words(np.zeros(CYCLE))} of clean" in es.policy_words(other).data
+
+
+@pytest.mark.parametrize(
+    ("policy", "verdict"),
+    [
+        (None, "It is cheaper than always escalating"),
+        (Policy.always_escalate(), "It is not shown to be cheaper than always escalating"),
+        (Policy.always_trust(), "It is dearer than always escalating"),
+    ],
+)
+def test_policy_words_compare_with_always_escalating(chapter, result, policy, verdict):
+    policies = result.policies if policy is None else dict.fromkeys(FAILURES_S, policy)
+    other = replace(result, policies=policies)
+    claim = claims_of(chapter, other)["criterion-2-cheaper-than-escalating"]
+    text = es.policy_words(other).data
+    assert verdict in text
+    low, high = claim.interval
+    assert f"by {claim.value:+.1f} s ({low:+.1f} to {high:+.1f})" in text
+
+
+def test_policy_words_tell_which_prices_decide_alike(result):
+    trust, own = Policy.always_trust(), result.policies[FAILURE_S]
+    more = Policy(np.inf, -np.inf)
+    assert prices_of(result, dict(zip(FAILURES_S, (trust, own, own), strict=True))) == (
+        "at 60 s it always trusts; at 600 s and 6000 s it decides alike for every test electrode."
+    )
+    assert prices_of(
+        result, dict(zip(FAILURES_S, (own, more, Policy.always_escalate()), strict=True))
+    ) == (
+        "at 60 s it decides in its own way; at 600 s it decides in its own way; "
+        "at 6000 s it always escalates."
+    )
+
+
 def test_policy_panel_places_every_way_to_decide(result):
-    (axes,) = es.policy_panel(result).axes
-    points = {line.get_label().split(" ", 1)[1]: line for line in axes.lines}
-    policies = [f"policy, failure {failure_s:g} s" for failure_s in FAILURES_S]
-    assert list(points) == ["always trust", "always escalate", *policies]
+    trust, own = Policy.always_trust(), result.policies[FAILURE_S]
+    policies = dict(zip(FAILURES_S, (trust, own, Policy(np.inf, -np.inf)), strict=True))
+    (axes,) = es.policy_panel(replace(result, policies=policies)).axes
+    assert axes.get_xlabel() == "more measurement / s"
+    assert axes.get_ylabel() == "undetected failures / %"
+    points = {bar.get_label(): bar for bar in axes.containers}
+    assert list(points) == [
+        "always trust,\npolicy at 60 s", "always escalate", "policy at 600 s", "policy at 6000 s"
+    ]  # fmt: skip
     traces = result.traces("test")
-    places = {
-        "always trust": (0.0, halves(traces.wrong[:, 0])),
-        "always escalate": (halves(traces.seconds[:, 2]), halves(traces.wrong[:, 2])),
-    }
-    for name, failure_s in zip(policies, FAILURES_S, strict=True):
-        _, wrong, seconds = judged(result, result.policies[failure_s])
-        places[name] = (halves(seconds), halves(wrong))
-    for name, place in places.items():
-        found = (points[name].get_xdata()[0], points[name].get_ydata()[0])
-        np.testing.assert_allclose(found, place, atol=1e-12)
-    strong = [name for name, line in points.items() if line.get_marker() == "D"]
-    assert strong == ["policy, failure 600 s"]
-    assert to_hex(points[strong[0]].get_color()) == COLOURS[1].lower()
+    _, wrong, seconds = judged(result, own)
+    ways = [
+        (traces.wrong[:, 0], traces.seconds[:, 0]),
+        (traces.wrong[:, 2], traces.seconds[:, 2]),
+        (wrong, seconds),
+        (traces.wrong[:, 1], traces.seconds[:, 1]),
+    ]
+    for bar, (fails, takes) in zip(points.values(), ways, strict=True):
+        middle, _, (span,) = bar.lines
+        risk = result.mean(100.0 * fails)
+        assert middle.get_xdata()[0] == pytest.approx(halves(takes))
+        assert middle.get_ydata()[0] == pytest.approx(100 * halves(fails))
+        np.testing.assert_allclose(span.get_segments()[0][:, 1], (risk.low, risk.high))
+        assert risk.low < risk.high
 
 
 # Claims
@@ -409,10 +497,12 @@ def test_claims_have_their_ids_and_bounds(chapter, result):
         "coverage": es.COVERAGE_FIGURE,
         "worst-coverage": es.COVERAGE_FIGURE,
         "most-coverage": es.COVERAGE_FIGURE,
-        "clean-coverage": es.COVERAGE_FIGURE,
+        "coverage-all-severities": "",
+        "worst-coverage-all-severities": "",
+        "clean-coverage": "",
         "evidence": es.EVIDENCE_FIGURE,
         "criterion-2-policy-risk": es.POLICY_FIGURE,
-        "cheaper-than-escalating": es.POLICY_FIGURE,
+        "criterion-2-cheaper-than-escalating": es.POLICY_FIGURE,
     }
 
 
@@ -427,6 +517,13 @@ def test_claims_hold_on_the_plan(chapter, result):
     for key in ("coverage", "worst-coverage", "clean-coverage"):
         assert (found[key].value, found[key].n) == (pytest.approx(COVERED), CYCLE)
     assert "resistance, which are not stretched, 0.96 and 0.96" in found["coverage"].note
+    assert "coverage 0.78, where the stretch was learnt" in found["coverage"].text
+    tested = inside(stretched_by_hand(result, result.refit["tested"]))
+    everywhere = found["coverage-all-severities"]
+    assert (everywhere.value, everywhere.n) == (pytest.approx(tested.mean()), CYCLE)
+    assert "all severities that the policy is judged on" in everywhere.text
+    assert f"{N_FOULED} traces at {N_LEVELS} severities" in everywhere.note
+    assert "couple alone counts" in found["criterion-2-policy-risk"].text
     assert (found["evidence"].value, found["evidence"].n) == (1.0, CYCLE)
     traces = result.traces("test")
     _, wrong, seconds = judged(result, result.policies[FAILURE_S])
@@ -434,7 +531,7 @@ def test_claims_hold_on_the_plan(chapter, result):
     assert found["criterion-2-policy-risk"].value == pytest.approx(risk)
     escalated = traces.seconds[:, 2] + FAILURE_S * traces.wrong[:, 2]
     cost = halves(seconds + FAILURE_S * wrong) - halves(escalated)
-    assert found["cheaper-than-escalating"].value == pytest.approx(cost)
+    assert found["criterion-2-cheaper-than-escalating"].value == pytest.approx(cost)
     note = found["criterion-2-policy-risk"].note
     assert note == (
         f"always trust {halves(traces.wrong[:, 0]):.1%}, policy {halves(wrong):.1%}, "
@@ -455,6 +552,25 @@ def test_worst_coverage_is_that_of_the_unknown_covered_least(chapter, result):
     assert found["coverage"].passed
     assert found["coverage"].value == pytest.approx(covered.mean())
     assert f"from {covered[:, 6].mean():.2f} (alpha) to 0.96" in found["coverage"].note
+
+
+def test_lighter_films_that_are_missed_fail_at_all_severities_alone(chapter, result):
+    own = result.refit["tested"]
+    low = own.low.copy()
+    light = own.severity < 0.05
+    low[light, 7] = own.high[light, 7] + 1.0
+    other = replace(result, refit=result.refit | {"tested": replace(own, low=low)})
+    assert failed(chapter, other) == {"worst-coverage-all-severities"}
+    low[light, :7] = own.high[light, :7] + 1.0
+    other = replace(result, refit=result.refit | {"tested": replace(own, low=low)})
+    assert failed(chapter, other) == {"coverage-all-severities", "worst-coverage-all-severities"}
+    found = claims_of(chapter, other)["worst-coverage-all-severities"]
+    shares = inside(other.refit["tested"]).mean(axis=0)
+    worst = names(1)[shares.argmin()]
+    assert found.value == pytest.approx(shares.min())
+    assert f"for {worst} alone" in found.text
+    assert "all severities" in found.text
+    assert found.n == CYCLE  # electrodes, some with several traces
 
 
 def test_an_unknown_that_is_always_covered_fails_alone(chapter, result):
@@ -481,7 +597,7 @@ def test_films_that_are_missed_are_told(chapter, result):
 
 
 def test_overconfident_refits_fail_coverage_alone(chapter, overconfident):
-    assert failed(chapter, overconfident) == {"coverage", "worst-coverage", "most-coverage"}
+    assert failed(chapter, overconfident) == COVERAGES
     found = claims_of(chapter, overconfident)
     assert found["coverage"].value == pytest.approx(SHORT_COVERED)
     # clean electrodes keep the clean model's posterior
@@ -490,7 +606,8 @@ def test_overconfident_refits_fail_coverage_alone(chapter, overconfident):
 
 def test_overconfident_refits_that_are_stretched_hold(chapter, overconfident):
     mended = replace(overconfident, stretch=Stretch(np.full(9, 2.0), 30))
-    assert failed(chapter, mended) == set()
+    # lighter films are not stretched
+    assert failed(chapter, mended) == {"coverage-all-severities", "worst-coverage-all-severities"}
     found = claims_of(chapter, mended)
     assert found["coverage"].value == pytest.approx(COVERED, abs=0.01)
     assert found["worst-coverage"].note == f"Before stretching {SHORT_COVERED:.2f} (ln D_ox)."
@@ -506,15 +623,15 @@ def test_clean_electrodes_with_much_of_a_film_are_stretched_too(chapter, result)
     other = replace(result, refit=result.refit | {"test": film})
     found = claims_of(chapter, replace(other, stretch=Stretch(np.full(9, 0.5), 30)))
     assert found["clean-coverage"].value == pytest.approx(SHORT_COVERED, abs=0.02)
-    assert found["clean-coverage"].note == f"Stretched in {CYCLE} of them."
+    assert f"; stretched in {CYCLE} of them." in found["clean-coverage"].note
     plain = claims_of(chapter, result)["clean-coverage"]
-    assert (plain.value, plain.note) == (pytest.approx(COVERED), "Stretched in 0 of them.")
+    assert plain.value == pytest.approx(COVERED)
+    assert "; stretched in 0 of them." in plain.note
 
 
 def test_overconfident_refits_of_clean_electrodes_fail_too(chapter):
     both = escalation_of(overconfident=True, separates=False)
-    coverages = {"coverage", "worst-coverage", "most-coverage", "clean-coverage"}
-    assert failed(chapter, both) == coverages | {"evidence"}
+    assert failed(chapter, both) == COVERAGES | {"clean-coverage", "evidence"}
 
 
 def test_evidence_that_does_not_separate_fails_alone(chapter, unsure):
@@ -543,7 +660,7 @@ def test_refits_that_recover_nothing_fail(chapter, result):
 def test_policy_that_never_looks_fails_its_claims(chapter, result):
     for policy, key in (
         (Policy.always_trust(), "criterion-2-policy-risk"),
-        (Policy.always_escalate(), "cheaper-than-escalating"),
+        (Policy.always_escalate(), "criterion-2-cheaper-than-escalating"),
     ):
         other = replace(result, policies=dict.fromkeys(FAILURES_S, policy))
         found = claims_of(chapter, other)
@@ -578,7 +695,10 @@ def test_intervals_of_the_policy_are_bootstraps_of_electrodes(result):
 
 def test_blind_protocol_saves_less(chapter, result):
     blind = escalation_of(blind=True)
-    costs = [claims_of(chapter, own)["cheaper-than-escalating"].value for own in (result, blind)]
+    costs = [
+        claims_of(chapter, own)["criterion-2-cheaper-than-escalating"].value
+        for own in (result, blind)
+    ]
     assert costs[0] < costs[1] - 1.0
 
 

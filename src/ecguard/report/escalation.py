@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ecguard.diagnostics import OUTSIDE
 from ecguard.escalation import (
     ASSUMED,
     FAILURE_S,
@@ -17,11 +19,12 @@ from ecguard.escalation import (
     LN_K0,
     Escalation,
     finds_much,
+    mean_of_electrodes,
     run_escalation,
 )
 from ecguard.guardrail import flag_rate
-from ecguard.guardrail.policy import ACTIONS, Outcome
-from ecguard.intervals import Interval, mean_interval
+from ecguard.guardrail.policy import ACTIONS
+from ecguard.intervals import Interval
 from ecguard.posterior.stretch import FEWEST
 from ecguard.posterior.unknowns import names
 from ecguard.protocol.trial import Trial
@@ -29,7 +32,7 @@ from ecguard.protocol_design import LEVELS, level_of
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
 from ecguard.report.failure_modes import percent, table
-from ecguard.report.figures import groups_figure, intervals_figure, lines_figure, points_figure
+from ecguard.report.figures import groups_figure, intervals_figure, lines_figure, spans_figure
 from ecguard.report.protocol_design import study as protocol_study
 from ecguard.stress import Biofouling
 
@@ -42,7 +45,15 @@ COVERED = (0.90, 0.98)
 LEAST_AUROC = 0.95
 VOLTAMMOGRAM, DESIGNED = "one voltammogram", "designed protocol"
 REFIT, STRETCHED = "refit with a film", "refit, stretched"
+JUDGED = {
+    "test": "clean electrodes, with a film in the model where the evidence prefers one",
+    "fouled": f"coverage {Biofouling.full:g}, where the stretch was learnt",
+    "tested": "all severities that the policy is judged on",
+}
+"""Jobs whose refits the claims judge."""
+OF_THE_COUPLE = "(the couple alone counts, not resistance and double layer)"
 _COVERAGE, _FILM = len(names(1)), len(names(1)) + 2
+_CELL = (_COVERAGE - 2, _COVERAGE - 1)
 
 
 def study(chapter: Chapter) -> Escalation:
@@ -62,9 +73,9 @@ def posteriors(result: Escalation, job: str) -> dict[str, Trial]:
 
 
 def recovery_table(result: Escalation) -> Markdown:
-    """Error and coverage of each kind of posterior, clean and fouled."""
+    """Error of each kind of posterior, clean and fouled, and how often the truth is inside."""
     rows = []
-    for job, words in (("test", "clean"), ("fouled", "coverage 0.78")):
+    for job, words in (("test", "clean"), ("fouled", f"coverage {Biofouling.full:g}")):
         for name, trial in posteriors(result, job).items():
             covered = result.coverage(trial)
             rows.append(
@@ -83,9 +94,9 @@ def recovery_table(result: Escalation) -> Markdown:
         "posterior",
         "median error of ln k0, absolute",
         "signed",
-        "truth in 95 %, all unknowns",
-        "truth in 95 %, ln k0",
-        "outside the joint region",
+        "truth inside 95 %, all unknowns",
+        "truth inside 95 %, ln k0",
+        "couple outside the joint region",
     ]
     n = len(result.refit["fouled"])
     return Markdown(f"{table(head, rows)}\n{n} test electrodes in each row.")
@@ -101,6 +112,31 @@ def stretch_table(result: Escalation) -> Markdown:
     if result.stretch.n < FEWEST:
         words += f" Fewer than {FEWEST} do not support 95 %: their largest ratio is taken."
     return Markdown(f"{table(list(names(1)), [row])}\n{words}")
+
+
+def levels_table(result: Escalation) -> Markdown:
+    """How often the truth is inside the stretched refit's intervals, by coverage."""
+    refit, shown = posteriors(result, "tested")[STRETCHED], (LN_K0, *_CELL)
+    rows = []
+    for k, level in enumerate(LEVELS):
+        own = level_of(refit, k)
+        inside = result.coverage(own)
+        rows.append(
+            [
+                f"{Biofouling.full * level:.2g}",
+                f"{inside.mean():.0%}",
+                *(percent(flag_rate(inside[:, unknown])) for unknown in shown),
+                percent(flag_rate(own.wrong)),
+            ]
+        )
+    head = [
+        "coverage",
+        "truth inside 95 %, all unknowns",
+        *(names(1)[unknown] for unknown in shown),
+        "couple outside the joint region",
+    ]
+    n = len(result.refit["tested"]) // len(LEVELS)
+    return Markdown(f"{table(head, rows)}\n{n} test electrodes in each row.")
 
 
 def error_panel(result: Escalation) -> Figure:
@@ -137,7 +173,7 @@ def coverage_panel(result: Escalation) -> Figure:
             unknown: (rate.value, rate.low, rate.high)
             for unknown, rate in zip(names(1), rates, strict=True)
         }
-    return intervals_figure(groups, "share with the truth in the 95 % interval", 0.95, COVERED)
+    return intervals_figure(groups, "share with the truth inside the 95 % interval", 0.95, COVERED)
 
 
 def evidence_panel(result: Escalation) -> Figure:
@@ -149,8 +185,9 @@ def evidence_panel(result: Escalation) -> Figure:
     for k in dict.fromkeys(shown):
         groups[f"{Biofouling.full * LEVELS[k]:.2g}"] = factor[k * n : (k + 1) * n]
     folded = {name: np.arcsinh(own / 2) / np.log(10) for name, own in groups.items()}
+    label = "sign times log10 of |ln Bayes factor|,\nlinear near 0"
     return groups_figure(
-        folded, "ln Bayes factor, decades on both sides of 0", 0.0, bound_name="even odds,"
+        folded, label, 0.0, bound_name="even odds,", x_label="coverage at the start"
     )
 
 
@@ -186,8 +223,21 @@ def mistaken_table(result: Escalation) -> Markdown:
         ]
         for coefficient, trial in rows
     ]
-    head = ["true coefficient", "median error of ln k0, absolute", "signed", "outside the region"]
+    head = ["true coefficient", "median error of ln k0, absolute", "signed", "couple outside"]
     return Markdown(f"{table(head, words)}\n{few} test electrodes at severity 1 in each row.")
+
+
+def region_words(result: Escalation) -> Markdown:
+    """How often a posterior of a clean electrode is wrong, and how often it should be."""
+    found = posteriors(result, "test")
+    shares = ", ".join(
+        f"{name} {percent(flag_rate(found[name].wrong))}"
+        for name in (VOLTAMMOGRAM, DESIGNED, REFIT)
+    )
+    return Markdown(
+        f"Clean electrodes fail too. Exact regions would miss {OUTSIDE:.0%} of them; these "
+        f"approximations miss: {shares}."
+    )
 
 
 def decision_table(result: Escalation) -> Markdown:
@@ -223,10 +273,12 @@ def decision_table(result: Escalation) -> Markdown:
 
 def risk_table(result: Escalation) -> Markdown:
     """Risk and cost of the policy beside always trusting and always escalating."""
+    n_clean, case = len(result.refit["test"]), result.electrode("test")
     rows = []
     for failure_s in FAILURES_S:
         for name, outcome in result.outcomes(failure_s).items():
             risk = result.mean(outcome.failed)
+            fouled = mean_of_electrodes(outcome.failed[n_clean:], case[n_clean:])
             seconds = result.mean(outcome.seconds)
             cost = result.mean(outcome.cost_s(failure_s))
             rows.append(
@@ -234,6 +286,8 @@ def risk_table(result: Escalation) -> Markdown:
                     f"{failure_s:g}",
                     name,
                     f"{risk.value:.1%} ({risk.low:.1%} to {risk.high:.1%})",
+                    percent(flag_rate(outcome.failed[:n_clean])),
+                    percent(fouled),
                     f"{seconds.value:.0f} ({seconds.low:.0f} to {seconds.high:.0f})",
                     f"{cost.value:.0f} ({cost.low:.0f} to {cost.high:.0f})",
                 ]
@@ -242,6 +296,8 @@ def risk_table(result: Escalation) -> Markdown:
         "a failure costs / s",
         "what is done",
         "undetected failures",
+        "of clean",
+        "of fouled",
         "more measurement / s",
         "cost / s",
     ]
@@ -252,27 +308,66 @@ def risk_table(result: Escalation) -> Markdown:
         f"{100 * own.value:+.1f} ({100 * own.low:+.1f} to {100 * own.high:+.1f}) against {name}"
         for name, own in apart.items()
     )
-    n = len(np.unique(result.electrode("test")))
+    n = len(np.unique(case))
     return Markdown(
         f"{table(head, rows)}\nUndetected failures under the policy at {FAILURE_S:g} s, in "
         f"percentage points: {differences}. Intervals are bootstraps of {n} test electrodes: one "
-        "counts with all of its traces."
+        "counts with all of its traces; those of clean electrodes alone are exact."
     )
 
 
-def policy_panel(result: Escalation) -> Figure:
-    """Undetected failures against time, for the three ways to decide."""
-    weight = result.weight("test")
-
-    def place(outcome: Outcome) -> tuple[float, float]:
-        return float(weight @ outcome.seconds), float(weight @ outcome.failed)
-
-    points = {name: place(own) for name, own in result.outcomes().items() if name != "policy"}
+def policy_words(result: Escalation) -> Markdown:
+    """What the voltammogram decides by itself, what that saves, and which prices decide alike."""
+    action = result.outcomes()["policy"].action[: len(result.refit["test"])]
+    saved = _over_escalating(result)
+    verdict = "is not shown to be cheaper than"
+    if saved.high < 0:
+        verdict = "is cheaper than"
+    elif saved.low > 0:
+        verdict = "is dearer than"
+    alike: dict[tuple[int, ...], list[str]] = {}
     for failure_s in FAILURES_S:
-        points[f"policy, failure {failure_s:g} s"] = place(result.outcomes(failure_s)["policy"])
-    marked = [f"policy, failure {FAILURE_S:g} s"]
-    x, y = "more measurement / s", "share of undetected failures"
-    return points_figure([points], [x], [y], marked)
+        done = tuple(result.outcomes(failure_s)["policy"].action.tolist())
+        alike.setdefault(done, []).append(f"{failure_s:g} s")
+    prices = "; ".join(
+        f"at {' and '.join(group)} it {_habit(done, len(group))}" for done, group in alike.items()
+    )
+    return Markdown(
+        f"The policy at {FAILURE_S:g} s accepts {percent(flag_rate(action == 0))} of clean "
+        f"electrodes on the voltammogram alone. It {verdict} always escalating: its cost differs "
+        f"by {saved.value:+.1f} s ({saved.low:+.1f} to {saved.high:+.1f}). By what a failure "
+        f"costs: {prices}."
+    )
+
+
+def _habit(done: tuple[int, ...], n_prices: int) -> str:
+    """What a policy does to the test electrodes, in words."""
+    if set(done) == {0}:
+        return "always trusts"
+    if set(done) == {2}:
+        return "always escalates"
+    return "decides alike for every test electrode" if n_prices > 1 else "decides in its own way"
+
+
+def _over_escalating(result: Escalation) -> Interval:
+    """Mean cost of the policy less that of always escalating, s."""
+    found = result.outcomes()
+    costs = [found[name].cost_s(FAILURE_S) for name in ("policy", "always escalate")]
+    return result.mean(costs[0] - costs[1])
+
+
+def policy_panel(result: Escalation) -> Figure:
+    """Undetected failures against time; ways to decide that end alike share a point."""
+    ways = {name: own for name, own in result.outcomes().items() if name != "policy"}
+    for failure_s in FAILURES_S:
+        ways[f"policy at {failure_s:g} s"] = result.outcomes(failure_s)["policy"]
+    places: dict[tuple[float, float, float, float], list[str]] = {}
+    for name, own in ways.items():
+        risk = result.mean(100.0 * own.failed)
+        place = (result.mean(own.seconds).value, risk.value, risk.low, risk.high)
+        places.setdefault(place, []).append(name)
+    points = {",\n".join(alike): place for place, alike in places.items()}
+    return spans_figure(points, "more measurement / s", "undetected failures / %")
 
 
 def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
@@ -280,17 +375,13 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
     before, after = (
         np.abs(result.error(posteriors(result, "fouled")[name])) for name in (VOLTAMMOGRAM, REFIT)
     )
-    ratio = _median_ratio(after, before)
-    covered = result.coverage(result.stretched(result.refit["fouled"]))
-    unstretched = result.coverage(result.refit["fouled"]).mean(axis=0)
+    inside = {job: result.coverage(posteriors(result, job)[STRETCHED]) for job in JUDGED}
+    rates: dict[str, Callable[[NDArray[Any]], Interval]] = {
+        "fouled": flag_rate,
+        "tested": partial(mean_of_electrodes, case=result.refit["tested"].case),
+    }
     film = _film_coverage(result)
-    each = covered.mean(axis=0)
-    evidence, risk = result.auroc(), result.risk_difference()
-    outcomes = result.outcomes()
-    risks = {name: result.mean(own.failed).value for name, own in outcomes.items()}
-    policy, escalate = outcomes["policy"], outcomes["always escalate"]
-    dearest = result.mean(policy.cost_s(FAILURE_S) - escalate.cost_s(FAILURE_S))
-    clean = result.coverage(result.stretched(result.refit["test"])).mean(axis=1)
+    risks = {name: result.mean(own.failed).value for name, own in result.outcomes().items()}
 
     def claim(
         key: str, text: str, found: Interval, bound: dict[str, Any], figure: str, note: str = ""
@@ -300,68 +391,82 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             note=note, figure=figure,
         )  # fmt: skip
 
-    def alone(key: str, pick: Callable[[NDArray[Any]], Any], words: str) -> Claim:
-        own, before = int(pick(each)), int(pick(unstretched))
+    def together(key: str, job: str, note: str = "") -> Claim:
+        each = inside[job].mean(axis=0)
         return claim(
             key,
-            f"The same for {names(1)[own]} alone, the unknown that is covered {words}.",
-            flag_rate(covered[:, own]),
+            "Share of true values inside the refit's stretched 95 % intervals, all unknowns of "
+            f"couple and cell: {JUDGED[job]}.",
+            mean_of_electrodes(inside[job].mean(axis=1), result.refit[job].case),
             {"op": "within", "value": list(COVERED)},
-            COVERAGE_FIGURE,
+            COVERAGE_FIGURE if job == "fouled" else "",
+            f"By unknown from {each.min():.2f} ({names(1)[each.argmin()]}) to "
+            f"{each.max():.2f}{note}.",
+        )
+
+    def alone(key: str, job: str, pick: Callable[[NDArray[Any]], Any], words: str) -> Claim:
+        unstretched = result.coverage(result.refit[job]).mean(axis=0)
+        own, before = int(pick(inside[job].mean(axis=0))), int(pick(unstretched))
+        return claim(
+            key,
+            f"The same for {names(1)[own]} alone, the unknown whose truth is inside {words}: "
+            f"{JUDGED[job]}.",
+            rates[job](inside[job][:, own]),
+            {"op": "within", "value": list(COVERED)},
+            COVERAGE_FIGURE if job == "fouled" else "",
             f"Before stretching {unstretched[before]:.2f} ({names(1)[before]}).",
         )
 
     return (
         claim(
             "k0-error",
-            "Median absolute error of ln k0 on fouled electrodes: refit over one voltammogram.",
-            ratio,
+            f"Median absolute error of ln k0 at coverage {Biofouling.full:g}: refit over one "
+            "voltammogram.",
+            _median_ratio(after, before),
             {"op": "<=", "value": ERROR_RATIO},
             ERROR_FIGURE,
             f"{np.median(after):.2f} against {np.median(before):.2f}.",
         ),
-        claim(
+        together(
             "coverage",
-            "Share of true values in the refit's stretched 95 % intervals, fouled electrodes, all "
-            "unknowns of couple and cell.",
-            mean_interval(covered.mean(axis=1)),
-            {"op": "within", "value": list(COVERED)},
-            COVERAGE_FIGURE,
-            f"By unknown from {each.min():.2f} ({names(1)[each.argmin()]}) to "
-            f"{each.max():.2f}; of the film's coverage and resistance, which are not stretched, "
-            f"{film[0].mean():.2f} and {film[1].mean():.2f}.",
+            "fouled",
+            "; of the film's coverage and resistance, which are not stretched, "
+            f"{film[0].mean():.2f} and {film[1].mean():.2f}",
         ),
-        alone("worst-coverage", np.argmin, "least"),
-        alone("most-coverage", np.argmax, "most"),
-        claim(
+        alone("worst-coverage", "fouled", np.argmin, "least often"),
+        alone("most-coverage", "fouled", np.argmax, "most often"),
+        together(
+            "coverage-all-severities",
+            "tested",
+            f"; {len(result.refit['tested'])} traces at {len(LEVELS)} severities",
+        ),
+        alone("worst-coverage-all-severities", "tested", np.argmin, "least often"),
+        together(
             "clean-coverage",
-            "Share of true values in the refit's stretched 95 % intervals, clean electrodes, all "
-            "unknowns; a film is in the model where the evidence prefers one.",
-            mean_interval(clean),
-            {"op": "within", "value": list(COVERED)},
-            COVERAGE_FIGURE,
-            f"Stretched in {finds_much(result.refit['test']).sum()} of them.",
+            "test",
+            f"; stretched in {finds_much(result.refit['test']).sum()} of them",
         ),
         claim(
             "evidence",
-            "AUROC of the evidence for a film, designed protocol: coverage 0.78 against clean.",
-            evidence,
+            f"AUROC of the evidence for a film, designed protocol: coverage {Biofouling.full:g} "
+            "against clean.",
+            result.auroc(),
             {"op": ">=", "value": LEAST_AUROC},
             EVIDENCE_FIGURE,
         ),
         claim(
             "criterion-2-policy-risk",
-            "Undetected failures under the policy less those of always trusting.",
-            risk,
+            f"Undetected failures {OF_THE_COUPLE} under the policy less those of always trusting.",
+            result.risk_difference(),
             {"on": "upper", "op": "<", "value": 0.0},
             POLICY_FIGURE,
             ", ".join(f"{name} {own:.1%}" for name, own in risks.items()),
         ),
         claim(
-            "cheaper-than-escalating",
-            f"Mean cost of the policy less that of always escalating, s; a failure costs "
-            f"{FAILURE_S:.0f} s.",
-            dearest,
+            "criterion-2-cheaper-than-escalating",
+            "Mean cost of the policy less that of always escalating, s; an undetected failure "
+            f"{OF_THE_COUPLE} costs {FAILURE_S:.0f} s.",
+            _over_escalating(result),
             {"on": "upper", "op": "<", "value": 0.0},
             POLICY_FIGURE,
         ),
