@@ -377,7 +377,7 @@ def test_region_words_say_how_often_clean_electrodes_are_missed(result):
     credibility = np.where(np.arange(CYCLE) < 30, 0.0, 1.0)
     refit = result.refit | {"test": replace(own, credibility=credibility)}
     text = es.region_words(replace(result, refit=refit)).data
-    assert "Exact regions would miss 5% of them" in text
+    assert "Exact regions would miss 5% of clean electrodes" in text
     assert f"one voltammogram {words(np.arange(CYCLE) < 5)}" in text
     assert f"designed protocol {words(np.arange(CYCLE) < 5)}" in text
     assert f"refit with a film {words(np.arange(CYCLE) < 30)}" in text

@@ -235,8 +235,8 @@ def region_words(result: Escalation) -> Markdown:
         for name in (VOLTAMMOGRAM, DESIGNED, REFIT)
     )
     return Markdown(
-        f"Clean electrodes fail too. Exact regions would miss {OUTSIDE:.0%} of them; these "
-        f"approximations miss: {shares}."
+        f"Exact regions would miss {OUTSIDE:.0%} of clean electrodes; these approximations miss: "
+        f"{shares}."
     )
 
 
