@@ -9,7 +9,7 @@ SILENT = "failure-catalogue.criterion-2-silent-biofouling"
 CAUGHT = "protocol-design.criterion-2-designed-protocol"
 LIMIT = "protocol-design.detection-limit"
 RISK = "escalation.criterion-2-policy-risk"
-COST = "escalation.cheaper-than-escalating"
+COST = "escalation.criterion-2-cheaper-than-escalating"
 UNSEEN = "failure-catalogue.criterion-3-undetectable"
 UNSEEN_DESIGNED = "protocol-design.criterion-3-designed-undetectable"
 
