@@ -224,7 +224,7 @@ def test_saved_again_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
 
 def test_file_says_what_it_holds(guardrail: FittedGuardrail, path: Path) -> None:
     saved = json.loads(path.read_text())
-    assert saved["schema_version"] == 4
+    assert saved["schema_version"] == 5
     assert saved["calibration_scores"] == list(guardrail.calibration_scores)
     assert saved["calibration_scores"] == sorted(saved["calibration_scores"])
     assert saved["valid_for"]["task"] == "tone"
@@ -375,7 +375,7 @@ OUTSIDE = {
     "fewer samples": (
         "time_s",
         lambda given: given.update(
-            {name: given[name][:, ::2] for name in ("time_s", "E_V", "observed")}
+            {name: given[name][:, ::2] for name in ("time_s", "E_V", "current", "observed")}
         ),
     ),
     "more noise": ("noise_std", lambda given: given["noise_std"].__setitem__(7, 0.1)),
@@ -389,7 +389,7 @@ OUTSIDE = {
     "less observed": ("observed", lambda given: hidden(given, 0.1)),
     "a current of nothing": ("current", lambda given: given["current"].__setitem__(7, 0.0)),
     "unknown current": ("current", lambda given: given["current"].__setitem__((7, 3), np.nan)),
-    "no scan": ("E_V at the start", lambda given: given["E_V"].__setitem__(7, 0.0)),
+    "no scan": ("E_V after a quarter", lambda given: given["E_V"].__setitem__(7, 0.0)),
     "mirrored scan": (
         "E_V after a quarter",
         lambda given: given["E_V"].__setitem__(7, -given["E_V"][7]),

@@ -111,6 +111,8 @@ def judge_traces(measured: Measured) -> Judged:
     amortised = load_amortised(measured.amortised_checkpoint or None)
     paths = _of_electrodes(measured.traces, protocol)
     read = [_read(measured, own, valid.n_samples) for own in paths]
+    if valid.steps:
+        _check_once(paths)
     _check_first(guardrail, protocol, fingerprint(amortised), dict(zip(paths, read, strict=True)))
     steps = observe_recordings(protocol, read, valid.noise_std, _share(guardrail), measured.seed)
     keys = case_keys(measured.seed, np.array([own[0].number for own in read], np.uint32))
@@ -135,13 +137,18 @@ def _of_electrodes(traces: Sequence[Path], protocol: Protocol) -> tuple[tuple[Pa
     if not traces or len(traces) % k:
         wanted = "one file or more" if k == 1 else f"{k} files for each electrode, step by step"
         raise InputError("traces", len(traces), wanted, "Name them.")
-    digests = list(map(sha256, traces))
-    twice = [path for path, own in zip(traces, digests, strict=True) if digests.count(own) > 1]
-    if k > 1 and twice:
-        raise InputError(
-            "traces", str(twice[-1]), "a recording of its own for each step", "Name each file once."
-        )
     return tuple(tuple(traces[row : row + k]) for row in range(0, len(traces), k))
+
+
+def _check_once(paths: Sequence[Sequence[Path]]) -> None:
+    """Refuse a recording that stands for two steps, or for two electrodes, of a protocol."""
+    each = [path for own in paths for path in own]
+    digests = list(map(sha256, each))
+    for path, own in zip(each, digests, strict=True):
+        if digests.count(own) > 1:
+            raise InputError(
+                "traces", str(path), "a recording of its own for each step", "Name each file once."
+            )
 
 
 def _share(guardrail: FittedGuardrail) -> float:
