@@ -252,6 +252,23 @@ def test_scatter_is_that_of_what_the_fit_leaves() -> None:
     assert sc.Judged(**(given | known)).scatter(0, 0) == pytest.approx(NOISE, rel=0.3)
 
 
+def test_samples_that_were_put_aside_and_are_far_from_the_fit_are_counted() -> None:
+    """One that was looked at is the verdict's to judge, one in the quiet time was not recorded."""
+    time, current = np.arange(256.0)[None], np.zeros((1, 256))
+    seen = np.arange(256)[None] % 2 == 0
+    current[0, [1, 100, 101, 103]] = 7 * NOISE
+    current[0, 105] = 5 * NOISE
+    step = Observation(time, 0 * time, current, seen, np.full(1, NOISE))
+    given = dict.fromkeys(field.name for field in fields(sc.Judged))
+    predicted = ((0 * current, NOISE + 0 * current),)
+    judged = sc.Judged(
+        **given | {"protocol": TONE, "steps": (step, step), "predicted": predicted * 2}
+    )
+    assert TONE.steps[1].n_quiet > 1
+    assert [judged.stray(0, k) for k in range(2)] == [3, 2]
+    assert seen.sum() == 128
+
+
 def test_a_protocol_takes_a_file_for_each_step(
     bench: list[str], traces: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

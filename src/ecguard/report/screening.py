@@ -29,6 +29,7 @@ from ecguard.screening import ScreenedSteps, judge, judge_steps
 SCREENING_FILE = "screening.json"
 _AREA_OFF = 0.05  # of the area that posteriors assume
 _MISFIT = 1e-3  # chance of a larger chi-square, below which a model does not fit
+_FAR = 6.0  # std, which noise alone never reaches
 _LOUD = 2.0  # times the declared noise, above or below which scatter is worth a word
 
 Floats = NDArray[np.floating]
@@ -88,6 +89,14 @@ class Judged:
     def observed(self, row: int) -> list[int]:
         """Samples of each step that were looked at."""
         return [int(step.observed[row].sum()) for step in self.steps]
+
+    def stray(self, row: int, k: int) -> int:
+        """Samples of a step that were put aside, far from the fit: the verdict ignores them."""
+        step, (mean, std) = self.steps[k], self.predicted[k]
+        aside = ~step.observed[row]
+        aside[: self.protocol.steps[k].n_quiet] = False
+        away = np.abs(step.current[row] - mean[row]) > _FAR * std[row]
+        return int((aside & away).sum())
 
     def scatter(self, row: int, k: int) -> float:
         """Std of white noise that neighbours show in what the fit leaves of a step, mA/cm^2."""
@@ -204,6 +213,11 @@ def verdict_lines(judged: Judged) -> list[str]:
                 lines.append(
                     f"  samples of {path.name} scatter by {found:.2g} mA/cm², where noise of "
                     f"{declared:.2g} was calibrated for: the verdict assumes that noise"
+                )
+            if (stray := judged.stray(row, k)) and not verdict.flagged[row]:
+                lines.append(
+                    f"  {stray} samples of {path.name} that were put aside lie far from the fit: "
+                    "the verdict knows nothing of them"
                 )
         if judged.film is not None and verdict.flagged[row]:
             lines.append(f"  {_of_film(judged.film, row, sum(judged.observed(row)))}")
