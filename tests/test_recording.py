@@ -55,13 +55,23 @@ def test_units_are_those_of_the_column(
         (("t_s,E_V,current", "0,0,0", "1,0,0"), "header"),
         (("t_s,I_A", "0,0", "1,0"), "header"),
         (("t_s,E_V,I_A,I_mA", "0,0,0,0", "1,0,0,0"), "header"),
+        (("t_s;E_V;I_A", "0;0;0", "1;0;0"), "header .*comma between .*Put commas for semicolons"),
+        (("t_s\tE_V\tI_A", "0\t0\t0"), "header .*comma between .*Put commas for tabs"),
+        (("t_s E_V I_A", "0 0 0"), "header .*comma between .*Name the columns"),
         (("t_s,E_V,I_A", "0,0,0", "1,0"), "line 3 .*'1,0'"),
+        (("t_s,E_V,I_mA", "0,0,1", "1,0,1,004.2"), "line 3 .* 3 fields .* 4; .*thousands"),
+        (("t_s,E_V,I_A", "0,1,0,2,0,3"), "line 2 .*point as decimal sign"),
+        (("t_s,E_V,I_A", '"0,1","0,2","0,3"'), "line 2 .*point as decimal sign"),
+        (("t_s,E_V,I_A,note", "0,0,0,a", '1,0,0,"carbon'), "line 3 .*carbon.*quotes"),
+        (("t_s,E_V,I_A,note", '0,0,0,"two', 'lines"', "1,0,0,a"), "line 2 .*two.*quotes"),
+        (("t_s,E_V,I_A,note", '0,0,0,"' + 200_000 * "a"), "line 2 .*quotes"),
         (("t_s,E_V,I_A", "0,0,0", "1,0,x"), "line 3"),
         (("t_s,E_V,I_A", "# a word", "0,0,nan", "1,0,0"), "line 3 .*finite"),
         (("t_s,E_V,I_A", "0,0,0", "1,inf,0"), "line 3 .*finite"),
         (("t_s,E_V,I_A", "0,0,0"), "t_s .*1 cannot"),
         (("t_s,E_V,I_A", "0,0,0", "2,0,0", "1.5,0,0"), "t_s .*1.5 .*Sort"),
         (("t_s,E_V,I_A", "0,0,0", "0,0,0"), "t_s .*Sort"),
+        (('t_s,E_V,I_A,"note',), "line 1 .*quotes"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(
@@ -71,20 +81,47 @@ def test_a_file_that_cannot_be_used_is_named(
     with pytest.raises(InputError, match=words) as caught:
         read_recording(path, area_cm2=0.01)
     assert str(path) in caught.value.name
+    assert len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize("area", [None, 0.0, -1.0, np.nan])
+def test_quoted_notes_are_read_over(tmp_path: Path) -> None:
+    path = written(tmp_path, "t_s,E_V,j_mA_cm2,note", '0,0.1,2,"glassy, ""GC"""', '1,0.2,3,5" disc')
+    np.testing.assert_allclose(read_recording(path).current, [2.0, 3.0])
+
+
+@pytest.mark.parametrize("area", [None, 0.0, -1.0, np.nan, np.inf])
 def test_a_current_needs_an_area(tmp_path: Path, area: float | None) -> None:
     path = written(tmp_path, "t_s,E_V,I_A", "0,0,0", "1,0,0")
     with pytest.raises(InputError, match="area_cm2"):
         read_recording(path, area)
 
 
-def test_what_is_no_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / "trace.csv").write_bytes(b"\xff\xfe\x00t_s")
-    for name in ("trace.csv", "none.csv"):
-        with pytest.raises(InputError, match=name):
-            read_recording(tmp_path / name)
+@pytest.mark.parametrize("area", [-1.0, np.nan, np.inf])
+def test_an_area_that_is_none_is_refused_for_densities_as_well(tmp_path: Path, area: float) -> None:
+    path = written(tmp_path, "t_s,E_V,j_mA_cm2", "0,0,0", "1,0,0")
+    with pytest.raises(InputError, match="area_cm2"):
+        read_recording(path, area)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("t_s,E_V,j_mA_cm2\n0,0,0\n1,0,0\n", encoding=encoding)
+    with pytest.raises(InputError, match=r"trace.csv = 'UTF-16.*UTF-8 text, .*Save it as UTF-8"):
+        read_recording(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_line_that_is_not_utf_8_is_named(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_bytes(end.join(["# at", "# 25 °C", "t_s,E_V,I_A"]).encode("latin-1"))
+    with pytest.raises(InputError, match=r"line 2 of .*trace.csv = '# 25 °C' .*Save it as UTF-8"):
+        read_recording(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none.csv' .*Correct the path"):
+        read_recording(tmp_path / "none.csv")
 
 
 def test_the_byte_order_mark_of_spreadsheets_is_skipped(tmp_path: Path) -> None:

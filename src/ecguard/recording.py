@@ -14,6 +14,9 @@ from ecguard.simulator import potential_jumps
 CURRENT_COLUMNS = {"I_A": 1e3, "I_mA": 1.0, "I_uA": 1e-3, "j_mA_cm2": None}
 """Names that a column of currents can have, and the mA in their unit; None for a density."""
 
+_FORM = "UTF-8 text, a comma between columns, a point as decimal sign, nothing between thousands"
+_OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
+_SHOWN = 80  # characters of a line that cannot be used
 _EVEN = 1e-2  # of a step
 _SLOPE = 5  # samples of which a slope is the mean
 
@@ -95,7 +98,8 @@ def read_recording(
 ) -> Recording:
     """Read a CSV file with the columns `t_s`, `E_V` and one of `CURRENT_COLUMNS`.
 
-    Lines that begin with # are comments. The time starts at 0 afterwards.
+    It is UTF-8 text with commas between columns and points as decimal signs. Lines that begin with
+    # are comments. The time starts at 0 afterwards.
 
     Args:
         path: the file.
@@ -103,42 +107,36 @@ def read_recording(
         shift_V: added to potentials, for another reference electrode.
 
     Raises:
-        InputError: no such file, a column that is not there, a line that is cut short, a value
-            that is no finite number, times that do not rise, or an area that is missing.
+        InputError: no such file, another form of text, a column that is not there, a line with
+            another number of fields than the header or an open quote, a value that is no finite
+            number, times that do not rise, or an area that is missing or not finite.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("trace", str(path), f"readable text ({error})", "Correct it.") from error
-    lines = [
-        (number, line)
-        for number, line in enumerate(text.splitlines(), 1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
-    rows = list(csv.reader(line for _, line in lines))
-    header = [name.strip() for name in rows[0]] if rows else []
+    lines = _lines(path)
+    number, line = lines[0] if lines else (1, "")
+    header = [name.strip() for name in _fields(path, number, line)]
     named = [name for name in CURRENT_COLUMNS if name in header]
     if not {"t_s", "E_V"} <= set(header) or len(named) != 1:
+        other = [f"Put commas for {word}." for mark, word in _OTHER_MARKS.items() if mark in line]
         raise InputError(
             f"the header of {path}",
-            ", ".join(header),
-            f"columns t_s, E_V and one of {', '.join(CURRENT_COLUMNS)}",
-            "Name the columns, and their units with them.",
+            line[:_SHOWN],
+            f"columns t_s, E_V and one of {', '.join(CURRENT_COLUMNS)}; {_FORM}",
+            " ".join(other) or "Name the columns, and their units with them.",
         )
     places = [header.index(name) for name in ("t_s", "E_V", named[0])]
-    values = np.empty((len(rows) - 1, 3))
-    for index, ((number, _), row) in enumerate(zip(lines[1:], rows[1:], strict=True)):
+    values = np.empty((len(lines) - 1, 3))
+    for index, (number, line) in enumerate(lines[1:]):
+        row = _fields(path, number, line)
+        if len(row) != len(header):
+            wanted = f"{len(header)} fields as in the header, where it has {len(row)}; {_FORM}"
+            raise _unusable(path, number, line, wanted)
         try:
             values[index] = [float(row[place]) for place in places]
-        except (ValueError, IndexError) as error:
-            raise InputError(
-                f"line {number} of {path}", ",".join(row), "a number in each column", "Mend it."
-            ) from error
+        except ValueError as error:
+            raise _unusable(path, number, line, f"a number in each column; {_FORM}") from error
         if not np.isfinite(values[index]).all():
-            raise InputError(
-                f"line {number} of {path}", ",".join(row), "finite numbers", "Remove the line."
-            )
+            raise _unusable(path, number, line, "finite numbers", "Remove the line.")
     time, potential, current = values.T
     falls = np.flatnonzero(np.diff(time) <= 0)
     if len(values) < 2 or len(falls):
@@ -147,10 +145,54 @@ def read_recording(
             f"t_s in {path}", found, "two samples or more, each later", "Sort them by time."
         )
     per_unit = CURRENT_COLUMNS[named[0]]
-    if per_unit is not None:
-        if area_cm2 is None or not area_cm2 > 0:
-            raise InputError(
-                "area_cm2", area_cm2, f"above 0, as {named[0]} is a current", "Give the area."
-            )
+    needed = per_unit is not None or area_cm2 is not None
+    if needed and not 0 < (area_cm2 or 0.0) < np.inf:
+        raise InputError(
+            "area_cm2",
+            area_cm2,
+            "a finite number above 0, which columns of current need",
+            "Give the area of the electrode.",
+        )
+    if per_unit is not None and area_cm2 is not None:
         current = current * (per_unit / area_cm2)
     return Recording(time - time[0], potential + shift_V, current)
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Lines that are neither empty nor comments, with their numbers from 1."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            "trace", str(path), f"a file that can be read ({error.strerror})", "Correct the path."
+        ) from error
+    if b"\0" in raw:
+        raise InputError(
+            f"the encoding of {path}", "UTF-16, or no text", _FORM, "Save it as UTF-8."
+        )
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = len(error.object[: error.start + 1].splitlines())
+        line = error.object.splitlines()[number - 1].decode("latin-1")
+        raise _unusable(path, number, line, _FORM, "Save it as UTF-8.") from error
+    return [
+        (number, line)
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+
+
+def _fields(path: Path, number: int, line: str) -> list[str]:
+    """Fields of a line."""
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error as error:
+        wanted = f"quotes that are closed on their line ({error})"
+        raise _unusable(path, number, line, wanted, "Remove the quotes.") from error
+
+
+def _unusable(
+    path: Path, number: int, line: str, allowed: str, remedy: str = "Mend it."
+) -> InputError:
+    return InputError(f"line {number} of {path}", line[:_SHOWN], allowed, remedy)
