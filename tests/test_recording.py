@@ -154,6 +154,44 @@ def test_uneven_samples_are_evened() -> None:
     np.testing.assert_allclose(part.at(256).current, sweep(256).current, atol=0.02)
 
 
+def rounded(own: Recording, resolution: float) -> Recording:
+    """As it is exported with few digits of time."""
+    return Recording(np.round(own.t_s / resolution) * resolution, own.E_V, own.current)
+
+
+def pulses() -> Recording:
+    wave = square_wave(0.5, -0.016, 0.025, 20.0, 256)
+    return Recording(np.asarray(wave.t_s), np.asarray(wave.E_V), np.arange(256.0))
+
+
+@pytest.mark.parametrize("share", [0.085, 0.3, 0.7])
+@pytest.mark.parametrize("own", [pulses(), sweep(256, noise=0.1)], ids=["pulses", "sweep"])
+def test_samples_whose_times_are_rounded_are_taken_in_order(own: Recording, share: float) -> None:
+    found = rounded(own, share * own.t_s[1]).at(256)
+    np.testing.assert_array_equal(found.current, own.current)
+    np.testing.assert_array_equal(found.E_V, own.E_V)
+    np.testing.assert_allclose(np.diff(found.t_s), found.t_s[1])
+    assert found.at(256) is found
+
+
+@pytest.mark.parametrize("own", [pulses(), sweep(256)], ids=["pulses", "sweep"])
+def test_times_far_from_even_ones_are_told_with_what_is_allowed(own: Recording) -> None:
+    step = own.t_s[1]
+    off = own.t_s + 0.6 * step * (np.arange(256) == 100)
+    words = rf"t_s = '{0.6 * step:.4g} s off .*at {off[100]:.4g} s' .*less than {step / 2:.4g} s"
+    with pytest.raises(InputError, match=words):
+        Recording(off, own.E_V, own.current).at(256)
+
+
+def test_as_many_samples_at_uneven_times_are_moved_to_even_ones() -> None:
+    even = np.linspace(0.0, 10.0, 256)
+    jitter = np.random.default_rng(2).uniform(-0.4, 0.4, 256) * even[1]
+    time = even + np.where((even == 0.0) | (even == 10.0), 0.0, jitter)
+    found = Recording(time, 0.5 - 0.1 * time, 2.0 * time).at(256)
+    np.testing.assert_allclose(found.t_s, even)
+    np.testing.assert_allclose(found.current, 2.0 * even, atol=1e-9)
+
+
 @pytest.mark.parametrize("length", [2, 100, 255])
 def test_samples_are_not_made_up(length: int) -> None:
     with pytest.raises(InputError, match=rf"samples = {length} .*256 even times"):

@@ -39,7 +39,9 @@ class Recording:
         """The trace at so many even times.
 
         A sample is the mean of those around it, moved to its time by the slope of several. A trace
-        that has them already stays as it is.
+        that has them already stays as it is. So many samples, each less than half a step off, are
+        taken at the even times, in order, where their potential jumps or is smoother so than
+        moved: then their times are rounded.
 
         Raises:
             InputError: none was measured near one of the times, or the potential jumps, so that
@@ -48,8 +50,17 @@ class Recording:
         time = np.linspace(0.0, self.t_s[-1], n_samples)
         length = len(self.t_s)
         step = time[1]
-        if length == n_samples and np.abs(self.t_s - time).max() < _EVEN * step:
-            return self
+        if length == n_samples:
+            off = np.abs(self.t_s - time)
+            if off.max() < _EVEN * step:
+                return self
+            if off.max() >= step / 2:
+                raise InputError(
+                    "t_s",
+                    f"{off.max():.4g} s off even times at {self.t_s[off.argmax()]:.4g} s",
+                    f"{n_samples} samples less than {step / 2:.4g} s off, or more of them",
+                    "Record evenly.",
+                )
         near = np.floor(self.t_s / step + 0.5).astype(int).clip(max=n_samples - 1)
         count = np.bincount(near, minlength=n_samples)
         if not count.all():
@@ -71,6 +82,8 @@ class Recording:
         potential = mean(self.E_V)
         jumps, change = potential_jumps(potential), np.abs(np.diff(potential))
         jumps[[0, -1]] &= change[[0, -1]] > 3.0 * np.median(change)  # else a turn at an end
+        if length == n_samples and (jumps.any() or _rough(self.E_V) < _rough(potential)):
+            return Recording(time, self.E_V, self.current)
         if jumps.any():
             raise InputError(
                 "samples", length, f"{n_samples}, as the potential jumps", "Record so many."
@@ -91,6 +104,11 @@ class Recording:
         if not len(third):
             return 0.0
         return float(np.median(np.abs(third)) / (0.6745 * np.sqrt(20.0)))
+
+
+def _rough(potential: NDArray[np.float64]) -> float:
+    """How much a potential bends from sample to sample, V."""
+    return float(np.abs(np.diff(potential, 2)).sum())
 
 
 def read_recording(
