@@ -65,6 +65,24 @@ def test_family_of_nothing_is_refused(tmp_path, capsys, arguments):
     assert not (tmp_path / "new").exists()
 
 
+SCREEN = ["screen", "trace.csv", "--guardrail", "guardrail.json"]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 99999999999999999999])
+@pytest.mark.parametrize("command", ["screen", "family", "train", "amortised"])
+def test_seeds_out_of_range_are_refused_before_any_work(tmp_path, capsys, command, seed):
+    new = str(tmp_path / "new")
+    arguments = {
+        "screen": [*SCREEN, "--out", new, "--seed", str(seed)],
+        "family": ["family", new, "--seed", str(seed)],
+        "train": ["train", new, "--set", f"seed={seed}"],
+        "amortised": ["train", new, "--engine", "amortised", "--set", f"seed={seed}"],
+    }
+    (line,) = lines_of(capsys, arguments[command])
+    assert line.startswith(f"ecguard: seed = {seed} cannot be used: a whole number from 0 to 2**32")
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("command", ["family", "train"])
 def test_folder_that_cannot_be_written_is_named(tmp_path, capsys, command):
     (tmp_path / "file").touch()

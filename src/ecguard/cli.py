@@ -200,6 +200,16 @@ def split_pairs(option: str, pairs: Sequence[str]) -> list[tuple[str, str]]:
     return [(pair.partition("=")[0], pair.partition("=")[2]) for pair in pairs]
 
 
+def check_seed(seed: int) -> None:
+    """Hold a seed against what random generators take.
+
+    Raises:
+        InputError: it is out of range.
+    """
+    if not 0 <= seed < 2**32:
+        raise InputError("seed", seed, "a whole number from 0 to 2**32 - 1", "Take 0.")
+
+
 def run_screen(options: argparse.Namespace) -> int:
     """`ecguard screen`."""
     import time
@@ -208,6 +218,7 @@ def run_screen(options: argparse.Namespace) -> int:
     from ecguard.report.screening import Measured, judge_traces, save_judged, verdict_lines
 
     started = time.perf_counter()
+    check_seed(options.seed)
     check_writable(options.out)
     measured = Measured(
         tuple(map(Path, options.traces)),
@@ -252,6 +263,7 @@ def run_family(options: argparse.Namespace) -> int:
 
     if options.chunks < 1:
         raise InputError("chunks", options.chunks, "a whole number >= 1", "Ask for one or more.")
+    check_seed(options.seed)
     check_writable(options.out_dir)
     for number in tqdm(range(options.chunks), unit="chunk"):
         chunk = draw(options.seed + number, options.rows)
@@ -275,6 +287,7 @@ def run_train(options: argparse.Namespace) -> int:
         if name not in kinds:
             raise InputError(name, text, f"one of {', '.join(kinds)}", "Check its spelling.")
         values[name] = parse(name, text, kinds[name])
+    check_seed(values.get("seed", 0))
     settings = chosen.TrainingSettings(**values)
     check_writable(options.out_dir)
     engine = "" if options.engine == "surrogate" else f" --engine {options.engine}"
