@@ -83,6 +83,26 @@ def test_seeds_out_of_range_are_refused_before_any_work(tmp_path, capsys, comman
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("run_report", ["report"], "goes on from here"),
+        ("run_train", ["train", "out"], "goes on from here"),
+        ("run_screen", SCREEN, "starts from the beginning"),
+        ("run_plan", ["plan", *SCREEN[1:]], "starts from the beginning"),
+        ("run_family", ["family", "out"], "starts from the beginning"),
+        ("run_refresh", ["notebooks", "refresh"], "starts from the beginning"),
+    ],
+)
+def test_a_stopped_command_says_whether_it_goes_on(monkeypatch, capsys, name, arguments, words):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, name, stop)
+    assert cli.main(arguments) == 130
+    assert capsys.readouterr().err == f"ecguard: stopped; the same command {words}\n"
+
+
 @pytest.mark.parametrize("command", ["family", "train"])
 def test_folder_that_cannot_be_written_is_named(tmp_path, capsys, command):
     (tmp_path / "file").touch()

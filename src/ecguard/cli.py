@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ecguard: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("ecguard: stopped; the same command goes on from here", file=sys.stderr)
+        again = "goes on from here" if options.keeps else "starts from the beginning"
+        print(f"ecguard: stopped; the same command {again}", file=sys.stderr)
         return 130
 
 
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     report = commands.add_parser("report", help="run the notebooks and build the report")
-    report.set_defaults(command=run_report)
+    report.set_defaults(command=run_report, keeps=True)
     report.add_argument("--profile", default="standard", help="smoke, standard (default) or full")
     report.add_argument("--checkpoint", help="surrogate_model.eqx of ECSFM or of ours")
     report.add_argument("--dataset-chunk", help="chunk_N.npz to draw the cases from")
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         "traces of their kind, or the seventh on a protocol. A trace that is of another kind is "
         "refused before any work.",
     )
-    screen.set_defaults(command=run_screen)
+    screen.set_defaults(command=run_screen, keeps=False)
     screen.add_argument(
         "traces",
         nargs="+",
@@ -81,13 +82,13 @@ def parser() -> argparse.ArgumentParser:
         description="Write the potentials that a protocol applies after a voltammogram, as CSV "
         "files, and say how to record them.",
     )
-    plan.set_defaults(command=run_plan)
+    plan.set_defaults(command=run_plan, keeps=False)
     plan.add_argument("trace", metavar="TRACE", help="the voltammogram, as `ecguard screen` has it")
     add_measured(plan)
     plan.add_argument("--out", default="plan", help="folder for step-2.csv and so on (plan)")
 
     family = commands.add_parser("family", help="simulate the built-in family into chunks")
-    family.set_defaults(command=run_family)
+    family.set_defaults(command=run_family, keeps=False)
     family.add_argument("out_dir", help="folder for chunk_0.npz, chunk_1.npz, ...")
     family.add_argument("--chunks", type=int, default=1, help="number of chunks (1)")
     family.add_argument("--rows", type=int, default=1024, help="cases in a chunk (1024)")
@@ -100,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
         "defaults make the built-in checkpoints. A run that was stopped goes on when the same "
         "command is given again.",
     )
-    train.set_defaults(command=run_train)
+    train.set_defaults(command=run_train, keeps=True)
     train.add_argument("out_dir", help="folder for checkpoint, metadata and record")
     train.add_argument(
         "--engine",
@@ -119,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     notebooks = commands.add_parser("notebooks", help="keep the source notebooks")
     actions = notebooks.add_subparsers(required=True, metavar="ACTION")
     refresh = actions.add_parser("refresh", help="store the outputs of the checked cells anew")
-    refresh.set_defaults(command=run_refresh)
+    refresh.set_defaults(command=run_refresh, keeps=False)
     refresh.add_argument("names", nargs="*", metavar="CHAPTER", help="by default all")
     refresh.add_argument("--root", help="checkout to work in, by default the one around here")
     return top
