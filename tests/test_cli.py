@@ -1,5 +1,7 @@
 """The command line: quick to answer, clear about what it rejects."""
 
+import re
+import shlex
 import subprocess
 import sys
 
@@ -101,6 +103,32 @@ def test_a_stopped_command_says_whether_it_goes_on(monkeypatch, capsys, name, ar
     monkeypatch.setattr(cli, name, stop)
     assert cli.main(arguments) == 130
     assert capsys.readouterr().err == f"ecguard: stopped; the same command {words}\n"
+
+
+@pytest.fixture(scope="module")
+def sections(root):
+    """Of the how-to, those on screening."""
+    text = (root / "book" / "how-to-reexecute.md").read_text(encoding="utf-8")
+    titles = ("Your own guardrail", "What one voltammogram does not show")
+    return [text.split(f"## {title}\n")[1].split("\n## ")[0] for title in titles]
+
+
+def test_negative_shifts_are_taken_as_the_how_to_writes_them(sections):
+    commands = re.findall(r"\.venv/bin/ecguard ((?:.*\\\n)*.*)", "".join(sections))
+    assert len(commands) == 3
+    for command in commands:
+        one_line = command.replace("\\\n", "").replace("-0.197", "-2e-1")
+        assert cli.parser().parse_args(shlex.split(one_line)).shift_V == -0.2
+
+
+def test_how_to_screen_tells_the_electrode_that_posteriors_assume(sections):
+    from ecguard.family import AREA_CM2, TEMPERATURE_K
+
+    for section in sections:
+        words = " ".join(section.split())
+        assert f"an electrode of {AREA_CM2:g} cm² at {TEMPERATURE_K - 273.15:g} °C" in words
+        assert "another area is refused" in words
+    assert "a mix-up is not detected" in words
 
 
 @pytest.mark.parametrize("command", ["family", "train"])

@@ -135,7 +135,10 @@ def add_measured(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--area-cm2", type=float, help="of the electrode, for columns of current")
     parser.add_argument(
-        "--shift-V", type=float, default=0.0, help="added to potentials, for another reference (0)"
+        "--shift-V",
+        type=float,
+        default=0.0,
+        help="added to potentials, for another reference (0); a negative one as --shift-V=-0.2",
     )
 
 
