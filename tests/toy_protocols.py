@@ -206,7 +206,7 @@ def tried_of(protocol: Protocol, onset: float, path: float = 0.0) -> Tried:
         case, severity = electrodes(job)
         away = shift(severity, onset) + np.where(np.isnan(severity), 0.0, path)
         found[job.name] = trial(case, severity, CLEAN_MODEL, diagnostics(protocol, case, away))
-    return Tried.fit(protocol, found, CertifiedGuardrail())
+    return Tried.fit(protocol, found, CertifiedGuardrail(SETTINGS.alpha, SETTINGS.delta))
 
 
 @cache
