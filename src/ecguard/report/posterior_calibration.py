@@ -201,16 +201,16 @@ def unit_panel(result: CalibrationResult) -> Figure:
 
 def finding(result: CalibrationResult) -> Markdown:
     """What the numbers of this run say, in words."""
-    low = {name: _worst(result.log_gamma(name))[1] for name in CALIBRATED}
     lines = []
     for name in CALIBRATED:
-        rejected = [own for own, value in result.log_gamma(name).items() if value < 0]
+        found = result.log_gamma(name)
+        rejected = [own for own, value in found.items() if value < 0]
         verdict = (
             f"the ranks of {' and '.join(rejected)} are rejected"
             if rejected
             else "no parameter's ranks are rejected"
         )
-        lines.append(f"The {name} engine: {verdict} (lowest log gamma {low[name]:+.2f}).")
+        lines.append(f"The {name} engine: {verdict} (lowest log gamma {_worst(found)[1]:+.2f}).")
     own, exact, reference = (
         result.case_error(name).mean() for name in (CORRECTED, EXACT, REFERENCE)
     )
@@ -275,16 +275,14 @@ def claims(chapter: Chapter, result: CalibrationResult) -> tuple[Claim, ...]:
     corrected = result.engines[CORRECTED]
     found = []
     for name in CALIBRATED:
-        parameter, lowest = _worst(result.log_gamma(name))
         found.append(
-            chapter.claim(
+            _sbc(
+                chapter,
+                result,
+                name,
                 f"sbc-{name}",
-                f"Lowest log gamma of the ranks over parameters, {name} engine.",
-                lowest,
-                bound={"op": ">=", "value": 0.0},
-                n=_cases(result, name, parameter),
-                note=f"Lowest for {parameter}; each parameter's own test errs once in twenty.",
-                figure=RANKS_FIGURE,
+                " over parameters",
+                "; each parameter's own test errs once in twenty",
             )
         )
         coverage = result.coverage(name)
@@ -313,7 +311,7 @@ def claims(chapter: Chapter, result: CalibrationResult) -> tuple[Claim, ...]:
                 n=n,
             )
         )
-        found += _together(chapter, result, name)
+        found += _together(chapter, result, name, 0.05 / len(counts))
     missed = result.unreached(EXACT)
     found.append(
         chapter.claim(
@@ -386,20 +384,41 @@ def claims(chapter: Chapter, result: CalibrationResult) -> tuple[Claim, ...]:
     return tuple(found)
 
 
-def _together(chapter: Chapter, result: CalibrationResult, name: str) -> tuple[Claim, ...]:
-    """Tests of all parameters at once, which calibrated posteriors fail once in twenty runs."""
-    alpha = 0.05 / len(result.log_gamma(name))
+def _sbc(
+    chapter: Chapter,
+    result: CalibrationResult,
+    name: str,
+    key: str,
+    which: str,
+    note: str = "",
+    alpha: float = 0.05,
+) -> Claim:
+    """The lowest log gamma of an engine's ranks, each parameter tested at `alpha`."""
     parameter, lowest = _worst(result.log_gamma(name, alpha))
+    return chapter.claim(
+        key,
+        f"Lowest log gamma of the ranks{which}, {name} engine.",
+        lowest,
+        bound={"op": ">=", "value": 0.0},
+        n=_cases(result, name, parameter),
+        note=f"Lowest for {parameter}{note}.",
+        figure=RANKS_FIGURE,
+    )
+
+
+def _together(
+    chapter: Chapter, result: CalibrationResult, name: str, alpha: float
+) -> tuple[Claim, ...]:
+    """Tests of all parameters at once, which calibrated posteriors fail once in twenty runs."""
     off = [k for k, own in result.coverage(name, alpha=alpha).items() if not own.contains(LEVEL)]
     return (
-        chapter.claim(
+        _sbc(
+            chapter,
+            result,
+            name,
             f"sbc-{name}-together",
-            f"Lowest log gamma of the ranks, all parameters tested together, {name} engine.",
-            lowest,
-            bound={"op": ">=", "value": 0.0},
-            n=_cases(result, name, parameter),
-            note=f"Lowest for {parameter}.",
-            figure=RANKS_FIGURE,
+            ", all parameters tested together",
+            alpha=alpha,
         ),
         chapter.claim(
             f"coverage-{name}-together",
