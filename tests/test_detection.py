@@ -20,8 +20,9 @@ from ecguard.detection import (
 )
 from ecguard.errors import InputError
 from ecguard.guardrail import ValidFor, reference_grid_search
+from ecguard.known_faults import FAULTS, any_fault
 from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
-from ecguard.screening import DIAGNOSTICS
+from ecguard.screening import DIAGNOSTICS, KNOWING
 from ecguard.stress import Biofouling, MainsHum
 from toy_detection import (
     HARMLESS,
@@ -220,6 +221,28 @@ def test_a_single_diagnostic_beats_it_where_it_alone_sees(toy: DetectionResult) 
     assert np.argmax(found) == 4
     assert found[4] > 0.99
     assert np.delete(found, 4).max() < 1e-3
+
+
+def test_a_score_that_never_met_a_mode_has_no_test_for_it(toy: DetectionResult) -> None:
+    """Where its own test alone shows a mode, the score is blind to it without that test."""
+    own = [fault.name == VISIBLE for fault in FAULTS]
+    knowing = list(DIAGNOSTICS).index(KNOWING)
+
+    def shown(part: Part) -> Part:
+        evidence = np.where(own, 9.0 * part.severity[:, None], 0.1 * part.fault_evidence)
+        clean = np.arange(len(part)) % SETTINGS.sets.n_design
+        diagnostics = toy.clean["design"].diagnostics[clean].copy()
+        diagnostics[:, knowing] = any_fault(evidence)
+        return replace(part, diagnostics=diagnostics, fault_evidence=evidence)
+
+    modes = {**toy.tested, VISIBLE: shown(toy.tested[VISIBLE])}
+    faulty = {**toy.faulty, VISIBLE: shown(toy.faulty[VISIBLE])}
+    result = replace(toy, tested=modes, faulty=faulty)
+    strong = result.tested[VISIBLE].severity > 0.5
+    assert result.equal_flags(result.tested[VISIBLE])[strong, knowing].mean() > 0.9
+    assert result.unknown_flags(VISIBLE)[strong].mean() < 0.2
+    assert result.beats(VISIBLE, unknown=True).max() > 0.5
+    assert result.unknown_flags(HARMLESS).mean() < 0.15
 
 
 def test_rules_are_compared_where_each_flags_one_share_of_clean_traces(

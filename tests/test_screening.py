@@ -14,6 +14,7 @@ from ecguard.diagnostics import Familiarity
 from ecguard.engines import case_keys
 from ecguard.errors import InputError
 from ecguard.guardrail import CombinedScore, FittedGuardrail, ValidFor
+from ecguard.known_faults import FAULTS, any_fault
 from ecguard.posterior.amortised.artefacts import (
     Amortised,
     fingerprint,
@@ -84,6 +85,7 @@ def test_shapes(found: Screened) -> None:
     assert len(found) == 7
     for name, shape in {
         "diagnostics": (7, len(DIAGNOSTICS)),
+        "fault_evidence": (7, len(FAULTS)),
         "draws": (7, SMALL.n_draws, d),
         "mean": (7, d),
         "low": (7, d),
@@ -121,6 +123,7 @@ def test_columns_are_what_their_names_say(found: Screened, traces: tuple) -> Non
         "asymmetry": dg.sweep_asymmetry(residual, seen, observation.E_V),
         "largest": np.sqrt(square.max(axis=1)),
         "unreliability": 100 - found.reliability_score,
+        "known_faults": any_fault(found.fault_evidence),
     }
     for name, values in expected.items():
         np.testing.assert_allclose(found.diagnostics[:, COLUMN[name]], values, rtol=1e-3, atol=1e-3)

@@ -22,6 +22,7 @@ from ecguard.guardrail import (
     ValidFor,
     reference_grid_search,
 )
+from ecguard.known_faults import FAULTS
 from ecguard.posterior.unknowns import names, ranges
 from ecguard.screening import DIAGNOSTICS
 
@@ -77,11 +78,13 @@ def part(
     mean = group.unknowns[rows].astype(np.float64)
     mean[:, LN_K0] -= 2.0 * std[LN_K0] * off
     n, current = len(rows), np.asarray(group.observation.current)[rows]
+    diagnostics = noise[rows] + away
     return Part(
         case=rows,
         severity=severity,
         current=current,
-        diagnostics=noise[rows] + away,
+        diagnostics=diagnostics,
+        fault_evidence=np.repeat(diagnostics[:, -1:], len(FAULTS), axis=1),
         mean=mean,
         low=mean - 0.2 * std,
         high=mean + 0.2 * std,

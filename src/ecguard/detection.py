@@ -4,7 +4,7 @@ Every trace is inferred once, by one engine with one set of settings. A part is 
 that one fault made; parts are kept in files, so that a run that was killed goes on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,12 @@ from ecguard.guardrail import (
     reference_grid_search,
 )
 from ecguard.intervals import Interval, excess_p_value, share
+from ecguard.known_faults import FAULTS, any_fault
 from ecguard.parts import digest_with, kept
 from ecguard.posterior.amortised.artefacts import Amortised, fingerprint
 from ecguard.posterior.corrected import summaries
 from ecguard.posterior.unknowns import prior_std
-from ecguard.screening import DIAGNOSTICS, screen
+from ecguard.screening import DIAGNOSTICS, KNOWING, screen
 from ecguard.simulator import Waveform
 from ecguard.stress import ALL, Biofouling
 from ecguard.stress.mode import FailureMode
@@ -88,6 +89,7 @@ class Part:
         severity: [n].
         current: as recorded, mA/cm^2 [n, L].
         diagnostics: [n, k].
+        fault_evidence: ln evidence of each known fault [n, m].
         mean, low, high: of the posterior [n, d].
         credibility: share of the draws farther out than the truth [n].
         effective: effective draws [n].
@@ -99,6 +101,7 @@ class Part:
     severity: NDArray[np.float64]
     current: NDArray[np.float32]
     diagnostics: NDArray[np.float64]
+    fault_evidence: NDArray[np.float64]
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -183,6 +186,7 @@ class Bench:
             severity=severity,
             current=current,
             diagnostics=found.diagnostics,
+            fault_evidence=found.fault_evidence,
             mean=found.mean,
             low=found.low,
             high=found.high,
@@ -275,20 +279,47 @@ class DetectionResult:
         Thresholds are such that each flags a share `alpha` of the clean calibration and test
         traces: certified ones have one rate on average, but not each its own.
         """
-        clean = np.concatenate(
-            [self._suspicion(self.clean[name]) for name in ("calibration", "test")]
+        return self._equal_flags(
+            part, lambda own: np.column_stack([own.diagnostics, -self.judge(own).score])
         )
+
+    def unknown_flags(self, mode: str) -> NDArray[np.bool_]:
+        """Flags of a mode's test traces by a combined score that never met the mode [n].
+
+        It is learnt from the other modes, and the mode is not among the known faults.
+        """
+        others = np.array([fault.name != mode for fault in FAULTS])
+
+        def diagnostics(part: Part) -> NDArray[np.float64]:
+            found = part.diagnostics.copy()
+            found[:, list(DIAGNOSTICS).index(KNOWING)] = any_fault(part.fault_evidence[:, others])
+            return found
+
+        faulty = [diagnostics(part) for name, part in self.faulty.items() if name != mode]
+        score = CombinedScore.fit(
+            tuple(DIAGNOSTICS), diagnostics(self.clean["design"]), np.concatenate(faulty)
+        )
+        found = self._equal_flags(self.tested[mode], lambda own: -score(diagnostics(own))[:, None])
+        return np.asarray(found[:, 0])
+
+    def _equal_flags(
+        self, part: Part, suspicion: Callable[[Part], NDArray[np.float64]]
+    ) -> NDArray[np.bool_]:
+        clean = np.concatenate([suspicion(self.clean[name]) for name in ("calibration", "test")])
         most = int(self.settings.alpha * len(clean))
         threshold = -np.sort(-clean, axis=0)[most]
-        return np.asarray(self._suspicion(part) > threshold)
+        return np.asarray(suspicion(part) > threshold)
 
-    def _suspicion(self, part: Part) -> NDArray[np.float64]:
-        return np.column_stack([part.diagnostics, -self.judge(part).score])
+    def beats(self, mode: str, unknown: bool = False) -> NDArray[np.float64]:
+        """P-values that the combined score flags more of a mode than each diagnostic [k].
 
-    def beats(self, mode: str) -> NDArray[np.float64]:
-        """P-values that the combined score flags more of a mode than each diagnostic [k]."""
+        Args:
+            mode: of the test traces.
+            unknown: whether to take a combined score that never met the mode.
+        """
         *singles, combined = self.equal_flags(self.tested[mode]).T
-        return np.array([excess_p_value(combined, own) for own in singles])
+        own = self.unknown_flags(mode) if unknown else combined
+        return np.array([excess_p_value(own, single) for single in singles])
 
     def reference_flags(self, part: Part) -> NDArray[np.bool_]:
         """Flags of the reference's rule [n]."""

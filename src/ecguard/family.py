@@ -5,8 +5,10 @@ tells nothing about the parameters beyond what the waveform tells.
 """
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -190,25 +192,51 @@ def simulate_electrodes(
     Returns:
         Current [n, L] in mA/cm^2; oxidised and reduced species [n, m * N_PROFILE] in mM.
     """
+
+    def recorded(part: Waveform, couples: Couples, cell: Cell, fouling: Any) -> tuple[Any, ...]:
+        trace = simulate_batch(part, couples, cell, fouling, outputs=["mean_flux"])
+        return trace.current_density_mA_cm2[:, ::substeps], *final_profiles(trace, couples)
+
+    current, ox, red = _in_blocks(recorded, waveform, couples, cell, fouling, substeps)
+    return current, ox, red
+
+
+def simulate_currents(
+    waveform: Waveform,
+    couples: Couples,
+    cell: Cell,
+    fouling: Fouling | None = None,
+    substeps: int = SUBSTEPS,
+) -> NDArray[np.float32]:
+    """Currents of `simulate_electrodes` alone, mA/cm^2 [n, L]: a third of the time."""
+
+    def recorded(part: Waveform, couples: Couples, cell: Cell, fouling: Any) -> tuple[Any, ...]:
+        return (simulate_batch(part, couples, cell, fouling).current_density_mA_cm2[:, ::substeps],)
+
+    return _in_blocks(recorded, waveform, couples, cell, fouling, substeps)[0]
+
+
+def _in_blocks(
+    recorded: Callable[..., tuple[Any, ...]],
+    waveform: Waveform,
+    couples: Couples,
+    cell: Cell,
+    fouling: Fouling | None,
+    substeps: int,
+) -> tuple[NDArray[np.float32], ...]:
+    """What `recorded` gives for n electrodes, a thread for each core."""
     n = len(couples.E0)
     size = min(BLOCK, n)
 
     def block(start: int) -> tuple[NDArray[np.float32], ...]:
         rows = np.arange(start, start + size).clip(max=n - 1)
         part = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], (waveform, couples, cell, fouling))
-        trace = simulate_batch(
-            refine(part[0], substeps), part[1], part[2], part[3], outputs=["mean_flux"]
-        )
-        current = trace.current_density_mA_cm2[:, ::substeps]
-        return tuple(
-            np.asarray(leaf, np.float32)[: n - start]
-            for leaf in (current, *final_profiles(trace, part[1]))
-        )
+        found = recorded(refine(part[0], substeps), *part[1:])
+        return tuple(np.asarray(leaf, np.float32)[: n - start] for leaf in found)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         blocks = list(pool.map(block, range(0, n, size)))
-    current, ox, red = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    return current, ox, red
+    return tuple(np.concatenate(part) for part in zip(*blocks, strict=True))
 
 
 def current_scales(chunk: Chunk) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from ecguard import diagnostics as dg
 from ecguard.engines import predict
 from ecguard.errors import InputError
 from ecguard.guardrail import FittedGuardrail, Verdict
+from ecguard.known_faults import any_fault, fault_evidence
 from ecguard.posterior.amortised.artefacts import Amortised, fingerprint
 from ecguard.posterior.corrected import correct, from_amortised, round_size
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
@@ -27,6 +28,9 @@ from ecguard.protocol.inference import (
 )
 from ecguard.protocol.measured import in_words
 
+KNOWING = "known_faults"
+"""The one diagnostic that knows of faults."""
+
 DIAGNOSTICS = {
     "chi_square": "size of the residuals",
     "lag_one": "neighbouring residuals alike",
@@ -37,6 +41,7 @@ DIAGNOSTICS = {
     "inefficiency": "amortised density off the posterior",
     "unfamiliarity": "summary far from the family's",
     "unreliability": "100 less the reliability score",
+    KNOWING: "what known faults would add",
 }
 """Names of the diagnostics and what they look at; large is suspect in all of them."""
 
@@ -52,6 +57,7 @@ class Screened:
 
     Attributes:
         diagnostics: [n, len(DIAGNOSTICS)], in that order.
+        fault_evidence: ln evidence of each of `FAULTS` against none [n, len(FAULTS)].
         draws: of the unknowns, of equal weight [n, n_draws, d].
         mean: posterior mean of the unknowns [n, d].
         low, high: ends of the central 95 % intervals [n, d].
@@ -61,6 +67,7 @@ class Screened:
     """
 
     diagnostics: NDArray[np.float64]
+    fault_evidence: NDArray[np.float64]
     draws: NDArray[np.float64]
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -110,6 +117,7 @@ def screen(
     case = dg.case_diagnostics(current, seen, mean, std, nothing, nothing)
     residual = (current - mean) / noise[:, None]
     summary = np.asarray(path.summary)
+    evidence = fault_evidence(likelihood, unknowns.mean(axis=1), n_couples)
     columns = (
         dg.excess_chi_square(residual, seen),
         dg.lag_one(residual, seen),
@@ -120,10 +128,12 @@ def screen(
         -np.log10(np.maximum(found.efficiency, 1.0 / round_size(settings, n_couples))),
         familiarity(summary) if familiarity else np.zeros(len(mean)),
         100.0 - case.reliability_score,
+        any_fault(evidence),
     )
     low, high = np.quantile(unknowns, [0.025, 0.975], axis=1)
     return Screened(
         diagnostics=np.stack(columns, axis=1),
+        fault_evidence=evidence,
         draws=unknowns,
         mean=unknowns.mean(axis=1),
         low=low,

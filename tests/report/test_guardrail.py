@@ -221,15 +221,15 @@ def test_ablation_has_a_row_a_mode_and_a_column_a_diagnostic(result):
     assert isinstance(figure, Figure)
     axes = figure.axes[0]
     cells = np.asarray(axes.images[0].get_array())
-    assert cells.shape == (len(MODES), len(DIAGNOSTICS) + 1)
+    assert cells.shape == (len(MODES), len(DIAGNOSTICS) + 2)
     assert [label.get_text() for label in axes.get_yticklabels()] == gr.titles()
-    assert axes.get_xticklabels()[-1].get_text() == gr.COMBINED
-    modes = list(MODES)
-    assert (
-        cells[modes.index(VISIBLE), -1] == result.equal_flags(result.tested[VISIBLE])[:, -1].mean()
-    )
-    assert cells[modes.index(SINGLE), 4] == cells[modes.index(SINGLE)].max()
-    assert cells[modes.index(VISIBLE), -1] == cells[modes.index(VISIBLE)].max()
+    shown = [label.get_text() for label in axes.get_xticklabels()]
+    assert shown[-2:] == [gr.COMBINED, gr.UNKNOWN]
+    single, visible = (cells[list(MODES).index(mode)] for mode in (SINGLE, VISIBLE))
+    assert visible[-2] == result.equal_flags(result.tested[VISIBLE])[:, -1].mean()
+    assert visible[-1] == result.unknown_flags(VISIBLE).mean()
+    assert single[4] == single.max()
+    assert visible[-2] == visible.max()
 
 
 def test_claims_hold_on_the_plan(chapter, result):

@@ -11,6 +11,7 @@ import pytest
 from ecguard import Cell, Couples, Fouling, Waveform, cli, simulate
 from ecguard.diagnostics import Familiarity
 from ecguard.guardrail import BlindSpot, CombinedScore, FittedGuardrail, ValidFor
+from ecguard.known_faults import FAULTS
 from ecguard.posterior import laplace
 from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
 from ecguard.posterior.likelihood import Observation
@@ -102,6 +103,12 @@ def test_traces_are_judged_in_words_pictures_and_json(
     clean = payload["traces"][0]
     assert clean["posterior"]["E0"]["low"] < 0.05 < clean["posterior"]["E0"]["high"]
     assert set(clean["diagnostics"]) == set(DIAGNOSTICS)
+    assert set(clean["fault_evidence"]) == {fault.name for fault in FAULTS}
+    huge = payload["traces"][1]["fault_evidence"]
+    likeliest = max(FAULTS, key=lambda fault: huge[fault.name])
+    nats = f"{huge[likeliest.name]:.1f} nats"
+    assert f"than none, to first order: {likeliest.title.lower()} ({nats})" in said
+    assert "known faults" not in said.partition("huge.csv")[0]
     assert payload["undetectable"] == ["Dust at 0.1, 0.2 mg"]
     pictures = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
     assert pictures == ["000-clean.png", "001-huge.png", "002-loud.png"]
@@ -232,6 +239,7 @@ def test_a_protocol_is_planned_measured_and_judged(
     coverage = fouled["film"]["posterior"]["coverage"]
     assert coverage["low"] < 0.78 < coverage["high"]
     assert set(clean["diagnostics"]) == set(diagnostic_names(TONE))
+    assert "fault_evidence" not in clean
     assert fouled["observed"] == clean["observed"] == [102, 102]
     assert fouled["film"]["chi_square"] == pytest.approx(204, rel=0.3)
     assert clean["scatter_mA_cm2"] == pytest.approx([NOISE, NOISE], rel=0.3)

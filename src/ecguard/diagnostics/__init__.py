@@ -35,6 +35,7 @@ from ecguard.diagnostics.residuals import (
     largest_residual,
     sweep_asymmetry,
 )
+from ecguard.diagnostics.score_test import ScoreTest, log_bayes_factor, score_test
 from ecguard.diagnostics.tarp import Tarp, tarp
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Familiarity",
     "HeldOutScore",
     "RankHistogram",
+    "ScoreTest",
     "Tarp",
     "ZScoreTest",
     "case_diagnostics",
@@ -58,12 +60,14 @@ __all__ = [
     "lag_one",
     "largest_residual",
     "leave_one_out_score",
+    "log_bayes_factor",
     "log_gamma",
     "predictive_p_value",
     "ranks",
     "reference_score",
     "region_credibility",
     "reliability_score",
+    "score_test",
     "sweep_asymmetry",
     "tarp",
     "z_score_test",

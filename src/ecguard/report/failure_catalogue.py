@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ecguard.detection import LEVELS, MODES, DetectionResult, Part
 from ecguard.intervals import Interval, share
+from ecguard.known_faults import FAULTS
 from ecguard.posterior.unknowns import names
 from ecguard.report.chapter import Chapter
 from ecguard.report.claims import Claim
@@ -26,6 +27,7 @@ TYPICAL_FIGURE = "failure_typical.png"
 SILENT_FIGURE = "failure_most_convincing.png"
 _LN_K0 = names(1).index("ln k0")
 _SHOWN_LEVEL = len(LEVELS) - 3
+_NAMED = 3  # likeliest faults that are looked at
 
 
 def absorption_panel(result: DetectionResult) -> Figure:
@@ -77,6 +79,36 @@ def mode_table(result: DetectionResult) -> Markdown:
         "undetectable severities",
         f"over {SILENT_LIMIT:.0%} silent not excluded",
     ]
+    return Markdown(table(head, rows))
+
+
+def named_table(result: DetectionResult) -> Markdown:
+    """What known faults a flagged trace looks like, beside what it is."""
+    rows = []
+    for own, fault in enumerate(FAULTS):
+        part = result.tested[fault.name]
+        flagged = result.judge(part).flagged
+        ranked = np.argsort(-part.fault_evidence[flagged], axis=1, kind="stable")
+        n = len(ranked)
+        if not n:
+            rows.append([fault.title, 0, "–", "–", "–"])
+            continue
+        times = np.bincount(ranked[:, 0], minlength=len(FAULTS))
+        times[own] = 0
+        other = int(times.argmax())
+        rows.append(
+            [
+                fault.title,
+                n,
+                percent(share(int((ranked[:, 0] == own).sum()), n)),
+                percent(share(int((ranked[:, :_NAMED] == own).any(axis=1).sum()), n)),
+                f"{FAULTS[other].title} ({times[other] / n:.0%})" if times[other] else "–",
+            ]
+        )
+    head = [
+        "failure", "flagged traces", "it is the likeliest", f"it is among the {_NAMED} likeliest",
+        "taken for most often",
+    ]  # fmt: skip
     return Markdown(table(head, rows))
 
 

@@ -14,6 +14,7 @@ from ecguard.engines import case_keys
 from ecguard.errors import InputError, naming
 from ecguard.files import sha256, write_text
 from ecguard.guardrail import FittedGuardrail, Verdict, load_guardrail
+from ecguard.known_faults import FAULTS
 from ecguard.posterior.amortised.artefacts import fingerprint, load_amortised
 from ecguard.posterior.film import NAMES as FILM
 from ecguard.posterior.likelihood import Observation
@@ -29,6 +30,7 @@ from ecguard.screening import ScreenedSteps, judge, judge_steps
 SCREENING_FILE = "screening.json"
 _AREA_OFF = 0.05  # of the area that posteriors assume
 _MISFIT = 1e-3  # chance of a larger chi-square, below which a model does not fit
+_NAMED = 3  # likeliest faults that are named
 _FAR = 6.0  # std, which noise alone never reaches
 _LOUD = 2.0  # times the declared noise, above or below which scatter is worth a word
 
@@ -67,6 +69,7 @@ class Judged:
         paths: of the recordings of each electrode, one for each step.
         steps: as they were shown to the guardrail.
         diagnostics: [n, k], as the guardrail's score names them.
+        fault_evidence: ln evidence of each of `FAULTS` against none [n, m]; None of a protocol.
         draws: of the unknowns of a clean electrode, of equal weight [n, n_draws, d].
         effective: effective number of these [n]; None where they are of a normal approximation.
         predicted: mean and std of the current of clean electrodes, [n, L] each, for each step.
@@ -80,6 +83,7 @@ class Judged:
     paths: tuple[tuple[Path, ...], ...]
     steps: tuple[Observation, ...]
     diagnostics: Floats
+    fault_evidence: Floats | None
     draws: Floats
     effective: Floats | None
     predicted: tuple[tuple[Floats, Floats], ...]
@@ -128,15 +132,17 @@ def judge_traces(measured: Measured) -> Judged:
     if valid.steps:
         film, verdict = judge_steps(guardrail, amortised, protocol, steps, valid.task, keys)
         diagnostics, draws, effective = film.clean.diagnostics, film.clean.draws, None
+        evidence = None
         expected = zip(film.clean.expected, steps, strict=True)
         predicted = tuple((mean, step.noise_std[:, None] + 0 * mean) for mean, step in expected)
     else:
         found, verdict = judge(guardrail, amortised, steps[0], valid.task, keys)
         film, diagnostics, draws, effective = None, found.diagnostics, found.draws, found.effective
+        evidence = found.fault_evidence
         predicted = ((found.predicted_mean, found.predicted_std),)
     return Judged(
-        measured, guardrail, protocol, paths, steps, diagnostics, draws, effective, predicted,
-        film, verdict,
+        measured, guardrail, protocol, paths, steps, diagnostics, evidence, draws, effective,
+        predicted, film, verdict,
     )  # fmt: skip
 
 
@@ -219,6 +225,8 @@ def verdict_lines(judged: Judged) -> list[str]:
                     f"  {stray} samples of {path.name} that were put aside lie far from the fit: "
                     "the verdict knows nothing of them"
                 )
+        if judged.fault_evidence is not None and verdict.flagged[row]:
+            lines.append(f"  {_of_faults(judged.fault_evidence[row])}")
         if judged.film is not None and verdict.flagged[row]:
             lines.append(f"  {_of_film(judged.film, row, sum(judged.observed(row)))}")
     lines.append(
@@ -242,6 +250,17 @@ def verdict_lines(judged: Judged) -> list[str]:
         if judged.film is None and judged.guardrail.valid_for.task == "cv":
             lines.append("A film shows in one more step: `ecguard plan` says what to measure.")
     return lines
+
+
+def _of_faults(evidence: Floats) -> str:
+    """Which known faults explain a flagged trace better than none, the likeliest first."""
+    order = np.argsort(-evidence, kind="stable")[:_NAMED]
+    likely = [
+        f"{FAULTS[k].title.lower()} ({evidence[k]:.1f} nats)" for k in order if evidence[k] > 0
+    ]
+    if not likely:
+        return "it looks like none of the known faults"
+    return f"known faults that explain it better than none, to first order: {', '.join(likely)}"
 
 
 def _of_film(film: ScreenedSteps, row: int, samples: int) -> str:
@@ -292,6 +311,9 @@ def save_judged(judged: Judged, out_dir: Path | str, started: float) -> Path:
             "diagnostics": dict(zip(judged.guardrail.score.names, each, strict=True)),
             "posterior": _posterior(clean, judged.draws[row]),
         }
+        if judged.fault_evidence is not None:
+            pairs = zip(FAULTS, judged.fault_evidence[row], strict=True)
+            own["fault_evidence"] = {fault.name: nats for fault, nats in pairs}
         if judged.effective is not None:
             own["effective"] = judged.effective[row]
         if film is not None:

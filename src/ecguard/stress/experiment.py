@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecguard.errors import InputError
-from ecguard.family import simulate_electrodes
+from ecguard.family import SUBSTEPS, simulate_currents
 from ecguard.fouling import Fouling
 from ecguard.simulator import Cell, Couples, Waveform
 
@@ -23,6 +23,7 @@ class Experiment(eqx.Module):
         noise: standard normal draws of the observation noise [n, L].
         chance: uniform draws in 0..1, for faults that pick samples or phases [n, L].
         noise_std: declared std of the observation noise, mA/cm^2 [n].
+        substeps: simulated steps for each recorded one.
 
     Raises:
         InputError: draws or stds do not have the shape of the waveform, or cannot be such.
@@ -34,6 +35,7 @@ class Experiment(eqx.Module):
     noise: Any
     chance: Any
     noise_std: Any
+    substeps: int = eqx.field(default=SUBSTEPS, static=True)
 
     def __check_init__(self) -> None:
         shape = np.shape(self.waveform.E_V)
@@ -77,7 +79,7 @@ class Experiment(eqx.Module):
         """
         n = len(waveform.E_V)
         fouling = jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), n), fouling)
-        return simulate_electrodes(waveform, couples, cell, fouling)[0]
+        return simulate_currents(waveform, couples, cell, fouling, self.substeps)
 
     def clean(self) -> NDArray[np.float32]:
         """Current of electrodes that are as their user believes, mA/cm^2 [n, L]."""

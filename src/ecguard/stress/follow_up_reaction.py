@@ -9,7 +9,6 @@ from jax import Array, lax
 from jax.scipy.special import erf
 from numpy.typing import NDArray
 
-from ecguard.family import SUBSTEPS
 from ecguard.semi_integral import exponential_sum
 from ecguard.simulator import FARADAY, GAS_CONSTANT, Waveform, kinetics_of, reduction_flux
 from ecguard.simulator.relaxation import mean_decay
@@ -57,7 +56,7 @@ class FollowUpReaction(FailureMode):
         """Current that the decay adds to the clean one, mA/cm^2 [n, L]."""
         waveform, cell = experiment.waveform, experiment.cell
         drop = 1e-3 * np.asarray(cell.Ru_ohm * cell.area_cm2)[:, None] * clean
-        fine = refine(Waveform(waveform.t_s, waveform.E_V - drop), SUBSTEPS)
+        fine = refine(Waveform(waveform.t_s, waveform.E_V - drop), experiment.substeps)
         step = np.diff(fine.t_s)
         unit = step.min(axis=1)
         kernel = exponential_sum(max(2.0, float((np.ptp(fine.t_s, axis=1) / unit).max())))
@@ -72,7 +71,8 @@ class FollowUpReaction(FailureMode):
         arguments = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), arguments)
         rates = (np.asarray(rate, np.float32) for rate in (self.magnitude(severity), 0 * severity))
         with_decay, without = (np.asarray(_flux(rate, *arguments)) for rate in rates)
-        added = -1e3 * FARADAY * (with_decay - without).T[:, SUBSTEPS - 1 :: SUBSTEPS]
+        ends = slice(experiment.substeps - 1, None, experiment.substeps)
+        added = -1e3 * FARADAY * (with_decay - without).T[:, ends]
         return np.pad(added, ((0, 0), (1, 0)))
 
 

@@ -26,6 +26,7 @@ class FailureMode(eqx.Module):
     typical: eqx.AbstractClassVar[str]  # what is met in practice
     source: eqx.AbstractClassVar[str]
     at_electrode: ClassVar[bool] = False  # whether the noise-free current differs from the clean
+    shaped: ClassVar[bool] = True  # whether it adds a shape of its own to the expected current
 
     def magnitude(self, severity: ArrayLike) -> NDArray[np.float64]:
         """Physical size of the fault, in `unit`."""

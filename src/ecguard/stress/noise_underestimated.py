@@ -21,6 +21,7 @@ class NoiseUnderestimated(FailureMode):
     full: ClassVar[float] = 3.0
     typical: ClassVar[str] = "0.5 to 3 between a shielded bench and the field."
     source: ClassVar[str] = "Engineering practice."
+    shaped: ClassVar[bool] = False
 
     def instrument(
         self,

@@ -20,6 +20,7 @@ class Quantisation(FailureMode):
         "0.003 to 0.2 mA cm⁻²: 16 to 10 bits of a range of 100 mA cm⁻² either way."
     )
     source: ClassVar[str] = "Engineering practice: 2^b steps in a range of b bits."
+    shaped: ClassVar[bool] = False
 
     def instrument(
         self,

@@ -22,6 +22,7 @@ class Spikes(FailureMode):
     full: ClassVar[float] = 0.05
     typical: ClassVar[str] = "0.001 to 0.02 near motors, stirrers, radios and loose contacts."
     source: ClassVar[str] = "Engineering practice."
+    shaped: ClassVar[bool] = False
 
     highest_mA_cm2: float = 2.0
 

@@ -1,0 +1,119 @@
+"""Whether a trace shows a fault that is known: what each would do to the electrode as inferred."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from threadpoolctl import threadpool_limits
+
+from ecguard.diagnostics import log_bayes_factor, score_test
+from ecguard.posterior import coordinates as co
+from ecguard.posterior.likelihood import SimulatorLikelihood
+from ecguard.posterior.tempered import in_blocks, take
+from ecguard.posterior.unknowns import join, simulated, split
+from ecguard.simulator import Waveform
+from ecguard.simulator.march import march
+from ecguard.stress import ALL, Experiment, FailureMode
+
+FAULTS: tuple[FailureMode, ...] = tuple(mode() for mode in ALL if mode.shaped)
+"""Failures that add a shape of their own to the expected current."""
+
+_SEVERITIES = (0.02, 0.3)  # a slight fault and a plain one: large ones change their shape
+_BLOCK = 128
+
+
+def fault_evidence(
+    likelihood: SimulatorLikelihood, unknowns: NDArray[np.floating], n_couples: int
+) -> NDArray[np.float64]:
+    """ln evidence that a trace shows each of `FAULTS`, against none [n, m].
+
+    Everything is taken to first order about one place of each posterior.
+
+    Args:
+        likelihood: of n clean electrodes.
+        unknowns: the place, within the prior's ranges [n, 7 n_couples + 2].
+        n_couples: of each electrode.
+    """
+    values = np.asarray(unknowns, np.float32)
+
+    def some(rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        return _evidence(take(likelihood, rows), values[rows], n_couples)
+
+    with threadpool_limits(1, "blas"):  # small matrices, and sums in one order
+        return np.asarray(in_blocks(some, len(values), _BLOCK))
+
+
+def any_fault(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ln evidence that a trace shows any of m faults, all as likely, against none [n, m] -> [n]."""
+    return np.asarray(logsumexp(evidence, axis=1) - np.log(evidence.shape[1]))
+
+
+def _evidence(
+    likelihood: SimulatorLikelihood, unknowns: NDArray[np.float32], n_couples: int
+) -> NDArray[np.float64]:
+    seen = likelihood.observation
+    scores, expected, slopes = (
+        np.asarray(leaf, np.float64)
+        for leaf in _linearised(likelihood, jnp.asarray(unknowns), n_couples)
+    )
+    weight = np.where(seen.observed, 1.0 / np.asarray(seen.noise_std, np.float64)[:, None], 0.0)
+    deviation = np.where(seen.observed, seen.current - expected, 0.0) * weight
+    changes = _changes(likelihood, unknowns) * weight[:, None, None]
+    n, length = weight.shape
+    shapes = changes.reshape(n, -1, length)
+    found = log_bayes_factor(
+        score_test(deviation, np.moveaxis(slopes * weight, 0, 2), scores, shapes)
+    )
+    each = found.reshape(n, len(FAULTS), len(_SEVERITIES))
+    return np.asarray(logsumexp(each, axis=2) - np.log(len(_SEVERITIES)))
+
+
+def _changes(likelihood: SimulatorLikelihood, unknowns: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What faults add to the current of clean electrodes, mA/cm^2 a severity [n, m, k, L]."""
+    seen = likelihood.observation
+    n, length = seen.current.shape
+    couples, cell = jax.tree.map(np.asarray, simulated(unknowns))
+    chance = np.random.default_rng(0).random(length)
+    experiment = Experiment(
+        waveform=Waveform(np.asarray(seen.time_s, np.float64), np.asarray(seen.E_V, np.float64)),
+        couples=couples,
+        cell=cell,
+        noise=np.zeros((n, length)),
+        chance=np.broadcast_to(chance, (n, length)),
+        noise_std=np.asarray(seen.noise_std, np.float64),
+        substeps=1,
+    )
+    clean = experiment.clean()
+    found = [
+        [(fault.observe(experiment, grade, clean) - clean) / grade for grade in _SEVERITIES]
+        for fault in FAULTS
+    ]
+    return np.moveaxis(np.asarray(found, np.float64), 2, 0)
+
+
+@eqx.filter_jit
+def _linearised(
+    likelihood: SimulatorLikelihood, unknowns: Array, n_couples: int
+) -> tuple[Array, Array, Array]:
+    """Scores [n, d] of unknowns, their currents [n, L], and the slopes along scores [d, n, L]."""
+    scores = co.to_scores(co.to_coordinates(split(unknowns)), n_couples)
+    grid = likelihood.grid
+
+    def current(scores: Array) -> Array:
+        electrode = join(co.to_electrode(co.from_scores(scores, n_couples)))
+        couples, cell = simulated(electrode)
+        times = grid.times(likelihood.duration_s)
+        found = march(
+            likelihood.potential.T, None, times, couples, cell, None,
+            jumps=grid.jumps, outputs=(), backward=False,
+        )  # fmt: skip
+        return found["current_density_mA_cm2"][:, jnp.asarray(grid.recorded)]
+
+    def along(direction: Array) -> tuple[Array, Array]:
+        return jax.jvp(current, (scores,), (jnp.broadcast_to(direction, scores.shape),))
+
+    value, slopes = jax.vmap(along, out_axes=(None, 0))(jnp.eye(scores.shape[1]))
+    return scores, value, slopes

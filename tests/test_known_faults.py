@@ -1,0 +1,72 @@
+"""Known faults: rarely seen where there is none, named where there is one."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
+from ecguard.clean_cases import CleanSettings, draw_clean
+from ecguard.known_faults import FAULTS, any_fault, fault_evidence
+from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
+from ecguard.stress import ALL, OxygenBackground, SurfaceCouple
+
+pytestmark = pytest.mark.slow
+
+N = 400
+NAMES = [fault.name for fault in FAULTS]
+
+
+@pytest.fixture(scope="module")
+def cases() -> CaseSet:
+    settings = CaseSetSettings(n_design=2, n_calibration=2, n_test=N, seed=4711)
+    return draw_case_sets(settings)["test"]
+
+
+def evidence(cases: CaseSet, current: np.ndarray) -> np.ndarray:
+    """Evidence in traces of electrodes whose true unknowns are known."""
+    observation: Observation = cases.group.observation._replace(current=current)
+    return fault_evidence(SimulatorLikelihood.of(observation), cases.group.unknowns, 1)
+
+
+@pytest.fixture(scope="module")
+def clean(cases: CaseSet) -> np.ndarray:
+    return evidence(cases, np.asarray(cases.group.observation.current))
+
+
+def test_faults_that_only_scatter_have_no_shape() -> None:
+    without = {mode.name for mode in ALL} - set(NAMES)
+    assert without == {"quantisation", "noise_underestimated", "spikes"}
+
+
+def test_evidence_of_twenty_to_one_is_rare_where_there_is_no_fault(clean: np.ndarray) -> None:
+    """A ratio of likelihoods is above 20 in one of 20 cases at most."""
+    for found in (*clean.T, any_fault(clean)):
+        misled = int((found > np.log(20)).sum())
+        assert stats.binomtest(misled, N, 0.05, alternative="greater").pvalue > 1e-4
+
+
+@pytest.mark.parametrize("mode", [OxygenBackground(), SurfaceCouple()])
+def test_a_planted_fault_is_seen_and_named(cases: CaseSet, clean: np.ndarray, mode) -> None:
+    found = evidence(cases, mode.observe(cases.experiment, 0.5, cases.group.current))
+    seen = any_fault(found) > np.quantile(any_fault(clean), 0.95)
+    assert seen.mean() > 0.4
+    named = np.array(NAMES)[found[seen].argmax(axis=1)] == mode.name
+    assert named.mean() > 0.7
+    own = NAMES.index(mode.name)
+    assert np.median(found[:, own]) > np.median(clean[:, own]) + 1.0
+
+
+def test_evidence_does_not_depend_on_the_neighbours(cases: CaseSet, clean: np.ndarray) -> None:
+    rows = np.array([7, 3])
+    own = cases.take(rows)
+    found = evidence(own, np.asarray(own.group.observation.current))
+    np.testing.assert_allclose(found, clean[rows], atol=1e-3)
+
+
+def test_two_couples_and_steps_of_potential() -> None:
+    for group in draw_clean(CleanSettings(n_cases=12, seed=12)):
+        likelihood = SimulatorLikelihood.of(group.observation)
+        found = fault_evidence(likelihood, group.unknowns, group.n_couples)
+        assert found.shape == (len(group), len(FAULTS))
+        assert np.isfinite(found).all()
+        assert (any_fault(found) < np.log(1e4)).all()
