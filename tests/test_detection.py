@@ -14,6 +14,7 @@ from ecguard.detection import (
     MODES,
     DetectionResult,
     DetectionSettings,
+    Job,
     Part,
     confounded,
     run_detection,
@@ -308,6 +309,7 @@ TINY = DetectionSettings(
 )
 TWO = {mode.name: mode() for mode in (Biofouling, MainsHum)}
 N_PARTS = 3 + 5 + 2 * len(TWO)
+N_TRACES = 8 + 46 + 8 + 5 * 8 + len(TWO) * (1 + len(LEVELS))
 
 
 def run(folder: Path | None, digest: str = "code") -> DetectionResult:
@@ -428,7 +430,8 @@ def test_the_reference_rule_is_fitted_on_as_many_of_each_kind_as_it_is_judged_on
     real: DetectionResult, folder: Path
 ) -> None:
     rows = np.arange(TINY.sets.n_design)
-    fouled = real.bench.part("design-fouled", "design", rows, Biofouling.name, 1.0)
+    job = Job("design-fouled", "design", rows, Biofouling.name, np.ones(len(rows)))
+    ((_, fouled),) = real.bench.parts([job])
     assert len(list(folder.iterdir())) == N_PARTS
     both = [real.clean["design"], fouled]
     wanted = reference_grid_search(
@@ -471,9 +474,9 @@ def test_parts_of_other_code_are_not_used(
         raise RuntimeError(f"{len(arguments[3])} traces")
 
     monkeypatch.setattr(detection, "screen", never)
-    with pytest.raises(RuntimeError, match="8 traces"):
+    with pytest.raises(RuntimeError, match=f"{N_TRACES} traces"):
         run(folder, "other code")
-    with pytest.raises(RuntimeError, match="8 traces"):
+    with pytest.raises(RuntimeError, match=f"{N_TRACES} traces"):
         run(None)
     assert len(list(folder.iterdir())) == N_PARTS
 

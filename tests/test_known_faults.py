@@ -60,7 +60,7 @@ def test_evidence_does_not_depend_on_the_neighbours(cases: CaseSet, clean: np.nd
     rows = np.array([7, 3])
     own = cases.take(rows)
     found = evidence(own, np.asarray(own.group.observation.current))
-    np.testing.assert_allclose(found, clean[rows], atol=1e-3)
+    np.testing.assert_array_equal(found, clean[rows])
 
 
 def test_two_couples_and_steps_of_potential() -> None:

@@ -4,10 +4,10 @@ Every trace is inferred once, by one engine with one set of settings. A part is 
 that one fault made; parts are kept in files, so that a run that was killed goes on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,10 @@ from ecguard.guardrail import (
 )
 from ecguard.intervals import Interval, excess_p_value, share
 from ecguard.known_faults import FAULTS, any_fault
-from ecguard.parts import digest_with, kept
+from ecguard.parts import digest_with, find, keep, place_of
 from ecguard.posterior.amortised.artefacts import Amortised, fingerprint
 from ecguard.posterior.corrected import summaries
+from ecguard.posterior.likelihood import Observation
 from ecguard.posterior.unknowns import prior_std
 from ecguard.screening import DIAGNOSTICS, KNOWING, screen
 from ecguard.simulator import Waveform
@@ -46,6 +47,7 @@ LEVELS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0)
 MODES: dict[str, FailureMode] = {mode.name: mode() for mode in ALL}
 CONFOUNDED = "confounded"
 """Stands for a mode where a part is made as the reference makes its stress split."""
+_AT_ONCE = 500  # traces, or more, that are screened together
 _FAMILIAR = 2000  # clean traces, of no case set, that the summary space is learnt from
 
 
@@ -125,6 +127,24 @@ class Part:
         return Part(**{name: values[rows] for name, values in vars(self).items()})
 
 
+class Job(NamedTuple):
+    """Traces to be screened.
+
+    Args:
+        name: of the part.
+        of: case set.
+        rows: of that set [n].
+        mode: of `MODES`, or `CONFOUNDED`; empty for the clean traces.
+        severity: [n].
+    """
+
+    name: str
+    of: str
+    rows: NDArray[np.intp]
+    mode: str
+    severity: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Bench:
     """Case sets, engine and folder of a study.
@@ -145,45 +165,60 @@ class Bench:
     folder: Path | None
     digest: str
 
-    def part(self, name: str, of: str, rows: NDArray[np.intp], mode: str, severity: Any) -> Part:
-        """Screen cases `rows` of a set under a mode; an empty mode leaves the clean trace."""
-        severity = np.broadcast_to(np.asarray(severity, np.float64), len(rows))
-        own = self.sets[of].take(rows)
-        if not mode:
-            current = np.asarray(own.group.observation.current)
-        elif mode == CONFOUNDED:
-            current = confounded(own, severity)
-        else:
-            current = MODES[mode].observe(own.experiment, severity, own.group.current)
-        return kept(
-            self.folder,
-            name,
-            self.digest,
-            current.tobytes(),
-            Part,
-            lambda: self._screen(own, rows, severity, current),
-        )
+    def parts(self, jobs: Iterable[Job]) -> Iterator[tuple[str, Part]]:
+        """Names and parts of jobs; those that are not kept yet are screened together.
+
+        A trace is inferred alike whatever stands beside it; many at once waste less.
+        """
+        for some in _together(jobs):
+            currents = [self._current(job) for job in some]
+            paths = [
+                place_of(self.folder, job.name, self.digest, current.tobytes())
+                for job, current in zip(some, currents, strict=True)
+            ]
+            known = [find(path, Part) for path in paths]
+            missing = [k for k, part in enumerate(known) if part is None]
+            new = self._screen([some[k] for k in missing], [currents[k] for k in missing])
+            for job, path, part in zip(some, paths, known, strict=True):
+                yield job.name, keep(path, next(new)) if part is None else part
+
+    def _current(self, job: Job) -> NDArray[np.float32]:
+        """What is recorded, mA/cm^2 [n, L]."""
+        own = self.sets[job.of].take(job.rows)
+        if not job.mode:
+            return np.asarray(own.group.observation.current)
+        if job.mode == CONFOUNDED:
+            return confounded(own, job.severity)
+        return MODES[job.mode].observe(own.experiment, job.severity, own.group.current)
 
     def _screen(
-        self,
-        own: CaseSet,
-        rows: NDArray[np.intp],
-        severity: NDArray[np.float64],
-        current: NDArray[np.float32],
-    ) -> Part:
-        group = own.group
+        self, jobs: Sequence[Job], currents: Sequence[NDArray[np.float32]]
+    ) -> Iterator[Part]:
+        """Parts of jobs, of which there may be none."""
+        if not jobs:
+            return iter(())
+        groups = [self.sets[job.of].group.take(job.rows) for job in jobs]
+        names = Observation._fields
+        together = Observation(
+            *(np.concatenate([getattr(g.observation, name) for g in groups]) for name in names)
+        )
+        task, case, unknowns = (
+            np.concatenate([getattr(group, name) for group in groups])
+            for name in ("task", "case", "unknowns")
+        )
+        current = np.concatenate(currents)
         found = screen(
             self.amortised,
             self.familiarity,
-            group.observation._replace(current=current),
-            group.task,
+            together._replace(current=current),
+            task,
             1,
-            case_keys(self.settings.sets.seed, group.case),
+            case_keys(self.settings.sets.seed, case),
         )
         couple = slice(0, 7)
-        return Part(
-            case=rows,
-            severity=severity,
+        every = Part(
+            case=np.concatenate([job.rows for job in jobs]),
+            severity=np.concatenate([job.severity for job in jobs]),
             current=current,
             diagnostics=found.diagnostics,
             fault_evidence=found.fault_evidence,
@@ -191,7 +226,7 @@ class Bench:
             low=found.low,
             high=found.high,
             credibility=region_credibility(
-                found.draws[:, :, couple], group.unknowns[:, couple].astype(np.float64)
+                found.draws[:, :, couple], unknowns[:, couple].astype(np.float64)
             ),
             effective=found.effective,
             reliability_score=found.reliability_score,
@@ -199,6 +234,22 @@ class Bench:
             predicted_mean=found.predicted_mean,
             predicted_std=found.predicted_std,
         )
+        ends = np.cumsum([len(job.rows) for job in jobs])
+        return (
+            every.take(slice(end - len(job.rows), end)) for job, end in zip(jobs, ends, strict=True)
+        )
+
+
+def _together(jobs: Iterable[Job]) -> Iterator[list[Job]]:
+    """Jobs, as many at once as have `_AT_ONCE` traces or more."""
+    some: list[Job] = []
+    for job in jobs:
+        some.append(job)
+        if sum(len(own.rows) for own in some) >= _AT_ONCE:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def confounded(cases: CaseSet, severity: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -377,11 +428,10 @@ def run_detection(
     )  # fmt: skip
     jobs = list(_jobs(settings))
     parts = {}
-    with tqdm(total=sum(len(job[2]) for job in jobs), unit="trace") as bar:
-        for name, *job in jobs:
-            bar.set_postfix_str(name)
-            parts[name] = bench.part(name, *job)
-            bar.update(len(parts[name]))
+    with tqdm(total=sum(len(job.rows) for job in jobs), unit="trace") as bar:
+        for name, part in bench.parts(jobs):
+            parts[name] = part
+            bar.update(len(part))
     clean = {name: parts[name] for name in sets}
     faulty = {mode: parts[f"design-{mode}"] for mode in MODES}
     score = CombinedScore.fit(
@@ -427,25 +477,29 @@ def run_detection(
     return replace(result, guardrail=knowing)
 
 
-def _jobs(settings: DetectionSettings) -> Iterator[tuple[str, str, NDArray[np.intp], str, Any]]:
-    """Name, case set, rows, mode and severities of every part."""
-    sizes = settings.sets
+def _jobs(settings: DetectionSettings) -> Iterator[Job]:
+    """Every part."""
+    sizes, levels = settings.sets, np.array(LEVELS)
     for name in ("design", "calibration", "test"):
-        yield name, name, np.arange(getattr(sizes, f"n_{name}")), "", 0.0
+        n = getattr(sizes, f"n_{name}")
+        yield Job(name, name, np.arange(n), "", np.zeros(n))
     rows = np.arange(settings.n_control)
-    yield "control", "test", rows, Biofouling.name, 0.0
-    yield "fouled", "test", rows, Biofouling.name, 1.0
-    yield "confounded-control", "test", rows, CONFOUNDED, 0.0
-    yield "confounded-fouled", "test", rows, CONFOUNDED, 1.0
-    yield "design-fouled", "design", np.arange(sizes.n_design), Biofouling.name, 1.0
-    levels = np.array(LEVELS)
+    never, full = np.zeros(len(rows)), np.ones(len(rows))
+    yield Job("control", "test", rows, Biofouling.name, never)
+    yield Job("fouled", "test", rows, Biofouling.name, full)
+    yield Job("confounded-control", "test", rows, CONFOUNDED, never)
+    yield Job("confounded-fouled", "test", rows, CONFOUNDED, full)
+    rows = np.arange(sizes.n_design)
+    yield Job("design-fouled", "design", rows, Biofouling.name, np.ones(len(rows)))
     for number, mode in enumerate(MODES):
         start = number * settings.n_faulty
         rows = (start + np.arange(settings.n_faulty)) % sizes.n_design
-        yield f"design-{mode}", "design", rows, mode, levels[np.arange(len(rows)) % len(levels)]
+        yield Job(
+            f"design-{mode}", "design", rows, mode, levels[np.arange(len(rows)) % len(levels)]
+        )
     for mode in MODES:
         rows = np.arange(settings.n_cell * len(levels))
-        yield f"test-{mode}", "test", rows, mode, np.repeat(levels, settings.n_cell)
+        yield Job(f"test-{mode}", "test", rows, mode, np.repeat(levels, settings.n_cell))
 
 
 def _familiarity(settings: CaseSetSettings, amortised: Amortised) -> Familiarity:

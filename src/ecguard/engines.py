@@ -26,13 +26,14 @@ from ecguard.posterior.likelihood import Likelihood, Observation, SimulatorLikel
 from ecguard.posterior.population import PopulationSettings
 from ecguard.posterior.surrogate_error import SurrogateError
 from ecguard.posterior.surrogate_likelihood import SurrogateLikelihood
-from ecguard.posterior.tempered import TemperedSettings, thinned
+from ecguard.posterior.tempered import TemperedSettings, in_blocks, take, thinned
 from ecguard.surrogate import Surrogate
 
 REFERENCE, SUMMED = "cross-entropy, reference", "cross-entropy, summed"
 EXACT, AMORTISED, CORRECTED = "exact", "amortised", "corrected"
 CORRECTED_SURROGATE = "corrected, surrogate"
 _PREDICTED = 100
+_BLOCK = 32  # cases that are predicted at once
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,11 @@ class Predicted(NamedTuple):
 def predict(likelihood: Likelihood, unknowns: NDArray[np.floating]) -> Predicted:
     """What a model predicts from posterior draws [n, k, d] of n cases."""
     kept = thinned(unknowns, min(_PREDICTED, unknowns.shape[1]))
-    draws = np.asarray(_predicted(likelihood, jnp.asarray(kept)))
+
+    def some(rows: NDArray[np.intp]) -> Array:
+        return _predicted(take(likelihood, rows), jnp.asarray(kept[rows]))
+
+    draws = np.asarray(in_blocks(some, len(kept), min(_BLOCK, len(kept))))
     noise = np.asarray(likelihood.observation.noise_std, np.float64)
     std = np.sqrt(draws.var(axis=1) + noise[:, None] ** 2)
     return Predicted(draws, draws.mean(axis=1), std)

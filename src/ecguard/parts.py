@@ -36,13 +36,29 @@ def kept(
         kind: a dataclass of arrays.
         make: computes it.
     """
-    if folder is None:
-        return make()
+    path = place_of(folder, name, digest, inputs)
+    found = find(path, kind)
+    return keep(path, make()) if found is None else found
+
+
+def place_of(folder: Path | None, name: str, digest: str, inputs: bytes) -> Path | None:
+    """File of a result; the arguments are those of `kept`."""
     own = hashlib.sha256(inputs).hexdigest()[:16]
-    path = folder / f"{name}-{digest[:16]}-{own}.npz"
+    return folder / f"{name}-{digest[:16]}-{own}.npz" if folder else None
+
+
+def find(path: Path | None, kind: type[Part]) -> Part | None:
+    """The result in a file, if it is there and undamaged."""
+    if path is None:
+        return None
     try:
         return kind(**read_npz("part", path))
     except (InputError, TypeError):
-        found = make()
+        return None
+
+
+def keep(path: Path | None, found: Part) -> Part:
+    """The same result, written to its file."""
+    if path is not None:
         save_npz(path, vars(found))
-        return found
+    return found

@@ -55,9 +55,10 @@ class Familiarity:
         array = np.asarray(summaries, float)
         array = finite("summaries", array, (len(array), len(self.mean)), "Pass one row a trace.")
         away = array - self.mean
-        along = away @ self.axes.T
         unit = self.axes / np.linalg.norm(self.axes, axis=1, keepdims=True)
-        beside = away - (away @ unit.T) @ unit
+        # a product of matrices rounds with the number of rows, and a trace stands alone
+        along, shares = (np.einsum("ns,ks->nk", away, own) for own in (self.axes, unit))
+        beside = away - np.einsum("nk,ks->ns", shares, unit)
         square = (along**2).sum(axis=1) + (beside**2).sum(axis=1) / self.rest**2
         return np.asarray(np.sqrt(square), float)
 

@@ -17,6 +17,7 @@ from ecguard.stress.mode import FailureMode
 from ecguard.waveforms import refine
 
 _SMALL = 1e-2
+_ROUNDING = 1e-3  # of a number of steps: traces of one grid share their kernel
 
 
 class FollowUpReaction(FailureMode):
@@ -59,7 +60,8 @@ class FollowUpReaction(FailureMode):
         fine = refine(Waveform(waveform.t_s, waveform.E_V - drop), experiment.substeps)
         step = np.diff(fine.t_s)
         unit = step.min(axis=1)
-        kernel = exponential_sum(max(2.0, float((np.ptp(fine.t_s, axis=1) / unit).max())))
+        longest = np.ceil((np.ptp(fine.t_s, axis=1) / unit).max() - _ROUNDING)
+        kernel = exponential_sum(max(2.0, float(longest)))
         arguments = (
             jax.tree.map(np.transpose, experiment.couples),
             FARADAY / (GAS_CONSTANT * np.asarray(cell.temperature_K)),
