@@ -16,6 +16,7 @@ from ecguard.engines import case_keys
 from ecguard.errors import InputError
 from ecguard.escalation import Escalation, run_escalation
 from ecguard.fouling import Fouling
+from ecguard.guardrail import CertifiedGuardrail
 from ecguard.intervals import Interval
 from ecguard.posterior import fouled, laplace
 from ecguard.posterior.amortised.artefacts import load_amortised
@@ -32,6 +33,7 @@ from ecguard.protocol_design import (
     Bench,
     ProtocolDesign,
     ProtocolDesignSettings,
+    Tried,
     detection_limit,
     jobs_of,
     level_of,
@@ -227,9 +229,32 @@ def test_conflict_flags_what_is_far_apart(toy: ProtocolDesign) -> None:
         np.testing.assert_array_equal(tried.conflict_flags(part), part.diagnostics[:, -1] > second)
     assert tried.conflict_flags(tried.fouled).mean() > 0.9
     few = tried.fouled.take(slice(3))
-    few = replace(few, diagnostics=np.where(np.arange(10) == 9, 0.0, few.diagnostics))
+    few = replace(few, diagnostics=np.append(few.diagnostics[:, :-1], np.zeros((3, 1)), axis=1))
     assert not tried.conflict_flags(few).any()
     assert tried.flags(few).all()
+
+
+def test_a_score_without_a_diagnostic_never_reads_it(toy: ProtocolDesign) -> None:
+    rule = CertifiedGuardrail(SETTINGS.alpha, SETTINGS.delta)
+    names = diagnostic_names(toy.designed_trial.protocol)
+    film = names.index("film")
+
+    def shown(trial: Trial) -> Trial:
+        found = np.insert(np.delete(trial.diagnostics, film, 1), film, trial.severity > 0, axis=1)
+        return replace(trial, diagnostics=found)
+
+    jobs = ("design", "calibration", "test", "faulty", "control", "fouled", "tested")
+    trials = {job: shown(toy.designed_trial.of(job)) for job in jobs}
+    tried = Tried.fit(toy.designed_trial.protocol, trials, rule)
+    blind = tried.without("film")
+    assert blind.score.names == tuple(name for name in names if name != "film")
+    assert blind.threshold.rank == tried.threshold.rank
+    diagnostics = tried.fouled.diagnostics.copy()
+    diagnostics[:, film] = 1e6
+    other = replace(tried.fouled, diagnostics=diagnostics)
+    np.testing.assert_array_equal(blind.scores(other), blind.scores(tried.fouled))
+    assert (tried.scores(other) < tried.scores(tried.fouled)).all()
+    np.testing.assert_array_equal(tried.without().scores(other), tried.scores(other))
 
 
 def test_one_step_is_in_conflict_with_nothing(toy: ProtocolDesign) -> None:
@@ -565,7 +590,7 @@ def test_real_run_keeps_all_its_parts(
     for name, own in all_trials(design, result).items():
         film = name.startswith(("evidence", "refit", "mistaken"))
         steps = {"default": 1}.get(name.split()[0], 2)
-        assert own.diagnostics.shape == (len(own), 0 if film else 4 * steps + 1 + (steps > 1))
+        assert own.diagnostics.shape == (len(own), 0 if film else 4 * steps + 2 + (steps > 1))
         assert own.mean.shape == own.low.shape == own.high.shape == (len(own), 12 if film else 9)
         assert np.isfinite(own.diagnostics).all()
         assert np.isfinite(own.log_evidence).all()

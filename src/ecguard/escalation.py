@@ -104,10 +104,7 @@ class Escalation:
         """What each action would find: clean electrodes of a set, then its fouled ones."""
         design, jobs = self.design, both(of)
         pair = (design.default_trial, design.designed_trial)
-        scores = [
-            np.concatenate([tried.score(tried.of(job).diagnostics) for job in jobs])
-            for tried in pair
-        ]
+        scores = [np.concatenate([tried.scores(tried.of(job)) for job in jobs]) for tried in pair]
         found = [[tried.of(job) for job in jobs] for tried in pair]
         found.append([self.refit[job] for job in jobs])
         case = self.electrode(of)

@@ -5,11 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
-from ecguard.diagnostics import log_bayes_factor, score_test
+from ecguard.diagnostics import fault_log_evidence
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.likelihood import SimulatorLikelihood
 from ecguard.posterior.tempered import in_blocks, take
@@ -21,7 +22,9 @@ from ecguard.stress import ALL, Experiment, FailureMode
 FAULTS: tuple[FailureMode, ...] = tuple(mode() for mode in ALL if mode.shaped)
 """Failures that add a shape of their own to the expected current."""
 
-_SEVERITIES = (0.02, 0.3)  # a slight fault and a plain one: large ones change their shape
+SEVERITIES = (0.02, 0.3)
+"""Of the shapes, a slight fault and a plain one: large ones change their shape."""
+
 _BLOCK = 128
 
 
@@ -55,20 +58,15 @@ def _evidence(
     likelihood: SimulatorLikelihood, unknowns: NDArray[np.float32], n_couples: int
 ) -> NDArray[np.float64]:
     seen = likelihood.observation
-    scores, expected, slopes = (
-        np.asarray(leaf, np.float64)
-        for leaf in _linearised(likelihood, jnp.asarray(unknowns), n_couples)
-    )
+    scores = _scores(jnp.asarray(unknowns), n_couples)
+    expected, slopes = linearised(likelihood, scores, n_couples)
     weight = np.where(seen.observed, 1.0 / np.asarray(seen.noise_std, np.float64)[:, None], 0.0)
-    deviation = np.where(seen.observed, seen.current - expected, 0.0) * weight
-    changes = _changes(likelihood, unknowns) * weight[:, None, None]
-    n, length = weight.shape
-    shapes = changes.reshape(n, -1, length)
-    found = log_bayes_factor(
-        score_test(deviation, np.moveaxis(slopes * weight, 0, 2), scores, shapes)
+    return fault_log_evidence(
+        np.where(seen.observed, seen.current - expected, 0.0) * weight,
+        slopes * weight[:, :, None],
+        scores,
+        _changes(likelihood, unknowns) * weight[:, None, None],
     )
-    each = found.reshape(n, len(FAULTS), len(_SEVERITIES))
-    return np.asarray(logsumexp(each, axis=2) - np.log(len(_SEVERITIES)))
 
 
 def _changes(likelihood: SimulatorLikelihood, unknowns: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -88,18 +86,33 @@ def _changes(likelihood: SimulatorLikelihood, unknowns: NDArray[np.float32]) -> 
     )
     clean = experiment.clean()
     found = [
-        [(fault.observe(experiment, grade, clean) - clean) / grade for grade in _SEVERITIES]
+        [(fault.observe(experiment, grade, clean) - clean) / grade for grade in SEVERITIES]
         for fault in FAULTS
     ]
     return np.moveaxis(np.asarray(found, np.float64), 2, 0)
 
 
+def linearised(
+    likelihood: SimulatorLikelihood, scores: ArrayLike, n_couples: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Currents [n, L] of n clean electrodes at scores [n, d], and their slopes along these.
+
+    Returns:
+        mA/cm^2 [n, L], and the same for each unit of a score [n, L, d].
+    """
+    value, slopes = _linearised(likelihood, jnp.asarray(scores, jnp.float32), n_couples)
+    return np.asarray(value), np.moveaxis(np.asarray(slopes), 0, 2)
+
+
+@eqx.filter_jit
+def _scores(unknowns: Array, n_couples: int) -> Array:
+    return co.to_scores(co.to_coordinates(split(unknowns)), n_couples)
+
+
 @eqx.filter_jit
 def _linearised(
-    likelihood: SimulatorLikelihood, unknowns: Array, n_couples: int
-) -> tuple[Array, Array, Array]:
-    """Scores [n, d] of unknowns, their currents [n, L], and the slopes along scores [d, n, L]."""
-    scores = co.to_scores(co.to_coordinates(split(unknowns)), n_couples)
+    likelihood: SimulatorLikelihood, scores: Array, n_couples: int
+) -> tuple[Array, Array]:
     grid = likelihood.grid
 
     def current(scores: Array) -> Array:
@@ -115,5 +128,4 @@ def _linearised(
     def along(direction: Array) -> tuple[Array, Array]:
         return jax.jvp(current, (scores,), (jnp.broadcast_to(direction, scores.shape),))
 
-    value, slopes = jax.vmap(along, out_axes=(None, 0))(jnp.eye(scores.shape[1]))
-    return scores, value, slopes
+    return jax.vmap(along, out_axes=(None, 0))(jnp.eye(scores.shape[1]))

@@ -191,7 +191,7 @@ class Tried:
         control: test electrodes through the path of the stress, fouling off.
         fouled: the same, at severity 1.
         tested: test electrodes, `n_cell` at each of `LEVELS` in their order.
-        score: of the diagnostics, learnt on the design set.
+        score: of some or all of the diagnostics, learnt on the design set.
         threshold: of the score, from the calibration set.
         conflict: threshold of minus the conflict between steps; None with one step.
     """
@@ -208,7 +208,11 @@ class Tried:
 
     @classmethod
     def fit(
-        cls, protocol: Protocol, trials: Mapping[str, Trial], rule: CertifiedGuardrail
+        cls,
+        protocol: Protocol,
+        trials: Mapping[str, Trial],
+        rule: CertifiedGuardrail,
+        without: tuple[str, ...] = (),
     ) -> "Tried":
         """Learn the score on the design set, put thresholds on the calibration set.
 
@@ -216,15 +220,17 @@ class Tried:
             protocol: what was measured.
             trials: of `jobs_of`, by name.
             rule: of the thresholds.
+            without: diagnostics that the score is to do without.
 
         Raises:
             InputError: too few calibration cases for a certificate.
         """
         clean = {name: trials[name] for name in NAMES}
+        names = tuple(name for name in diagnostic_names(protocol) if name not in without)
         score = CombinedScore.fit(
-            diagnostic_names(protocol), clean["design"].diagnostics, trials["faulty"].diagnostics
+            names, *(_seen(protocol, names, own) for own in (clean["design"], trials["faulty"]))
         )
-        calibration = clean["calibration"].diagnostics
+        calibration = clean["calibration"]
         return cls(
             protocol=protocol,
             clean=clean,
@@ -233,8 +239,8 @@ class Tried:
             fouled=trials["fouled"],
             tested=trials["tested"],
             score=score,
-            threshold=rule.fit(score(calibration)),
-            conflict=rule.fit(-calibration[:, -1]) if len(protocol.steps) > 1 else None,
+            threshold=rule.fit(score(_seen(protocol, names, calibration))),
+            conflict=rule.fit(-calibration.diagnostics[:, -1]) if len(protocol.steps) > 1 else None,
         )
 
     def of(self, job: str) -> Trial:
@@ -242,9 +248,19 @@ class Tried:
         parts = {"faulty": self.faulty, "control": self.control, "fouled": self.fouled}
         return {**self.clean, **parts, "tested": self.tested}[job]
 
+    def without(self, *names: str) -> "Tried":
+        """The same trials, with a score that does without some diagnostics."""
+        jobs = (*NAMES, "faulty", "control", "fouled", "tested")
+        rule = CertifiedGuardrail(self.threshold.alpha, self.threshold.delta)
+        return Tried.fit(self.protocol, {job: self.of(job) for job in jobs}, rule, names)
+
+    def scores(self, trial: Trial) -> NDArray[np.float64]:
+        """Certified score of each electrode [n]."""
+        return self.score(_seen(self.protocol, self.score.names, trial))
+
     def flags(self, trial: Trial) -> NDArray[np.bool_]:
         """Whether the certified score flags each electrode [n]."""
-        return self.threshold.flags(self.score(trial.diagnostics))
+        return self.threshold.flags(self.scores(trial))
 
     def conflict_flags(self, trial: Trial) -> NDArray[np.bool_]:
         """Whether the conflict between steps alone flags each electrode [n].
@@ -272,6 +288,12 @@ class Tried:
         """Coverages whose cases do not show that more than half of such are flagged."""
         pairs = zip(LEVELS, self.powers(), strict=True)
         return tuple(Biofouling.full * level for level, own in pairs if not mostly_flagged(own))
+
+
+def _seen(protocol: Protocol, names: tuple[str, ...], trial: Trial) -> NDArray[np.float64]:
+    """Diagnostics of these names [n, k]."""
+    every = diagnostic_names(protocol)
+    return np.ascontiguousarray(trial.diagnostics[:, [every.index(name) for name in names]])
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from ecguard.diagnostics import ScoreTest, log_bayes_factor, score_test
+from ecguard.diagnostics import ScoreTest, fault_log_evidence, log_bayes_factor, score_test
 from ecguard.errors import InputError
 
 N, L, D, M = 4000, 30, 3, 2
@@ -92,3 +92,15 @@ def test_bad_arguments_are_refused_by_name(name: str, fault: str) -> None:
     bad = np.full_like(good[name], np.nan) if fault == "nan" else good[name][..., 1:]
     with pytest.raises(InputError):
         score_test(**good | {name: bad})
+
+
+def test_evidence_is_the_mean_over_the_sizes_of_a_fault(toy: dict) -> None:
+    found = found_in(toy, added=0.7)
+    off = toy["trace"] + 0.7 * toy["shapes"][:, 0]
+    off = off - np.einsum("nld,nd->nl", toy["slopes"], toy["place"])
+    sizes = toy["shapes"][:, None]  # one fault, of two sizes
+    evidence = fault_log_evidence(off, toy["slopes"], toy["place"], sizes)
+    each = log_bayes_factor(found)
+    np.testing.assert_allclose(evidence[:, 0], np.log(np.exp(each).mean(axis=1)), rtol=1e-9)
+    with pytest.raises(InputError, match="shapes"):
+        fault_log_evidence(off, toy["slopes"], toy["place"], toy["shapes"])

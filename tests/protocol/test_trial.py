@@ -91,12 +91,12 @@ def assert_close(found: Trial, wanted: Trial, atol: float) -> None:
 def test_diagnostics_are_named_in_the_order_of_the_steps() -> None:
     assert diagnostic_names(DEFAULT) == (
         *("chi_square 1", "lag_one 1", "cusum 1", "largest 1"),
-        "distance",
+        *("distance", "film"),
     )
     assert diagnostic_names(PULSE) == (
         *("chi_square 1", "lag_one 1", "cusum 1", "largest 1"),
         *("chi_square 2", "lag_one 2", "cusum 2", "largest 2"),
-        *("distance", "conflict"),
+        *("distance", "film", "conflict"),
     )
 
 
@@ -107,7 +107,8 @@ def test_a_single_step_has_no_conflict(cases: CaseSet) -> None:
     expected = inference.predict(DEFAULT, steps, peak)
     found = inference._diagnostics(DEFAULT, steps, peak, expected)
     assert found.shape == (N, len(diagnostic_names(DEFAULT)))
-    np.testing.assert_allclose(found[:, -1], np.square(scores).sum(axis=1))
+    np.testing.assert_allclose(found[:, -2], np.square(scores).sum(axis=1))
+    assert (found[:, -1] < np.log(100)).all()
     # at the truth nothing but noise is left
     assert (np.abs(found[:, :2]) < 4).all()
 
@@ -132,6 +133,8 @@ def test_clean_electrodes_fit_the_model_of_a_clean_one(clean: Trial) -> None:
         assert (clean.diagnostics[:, COLUMNS[f"largest {step}"]] < 5).all()
     # chi-square of 9 under the prior; the conflict is wider, as peaks of one step are not normal
     assert (clean.diagnostics[:, COLUMNS["distance"]] < 30).all()
+    # a ratio of likelihoods is above 100 in one of 100 cases at most
+    assert (clean.diagnostics[:, COLUMNS["film"]] < np.log(100)).all()
     conflict_of_clean = clean.diagnostics[:, -1]
     assert (conflict_of_clean >= 0).all()
     assert np.median(conflict_of_clean) < 20
@@ -147,6 +150,7 @@ def test_a_covered_electrode_fits_no_clean_one(clean: Trial, fouled: Trial) -> N
     assert (fouled.diagnostics[:, largest] > 10 * clean.diagnostics[:, largest]).all()
     assert (fouled.diagnostics[:, largest] > 100).sum() >= N - 1
     assert (fouled.diagnostics[:, COLUMNS["distance"]] > 30).all()
+    assert (fouled.diagnostics[:, COLUMNS["film"]] > 100).all()
     assert fouled.wrong.sum() >= N - 1
     assert (fouled.log_evidence < clean.log_evidence - 1000).all()
 

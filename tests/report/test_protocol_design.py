@@ -55,6 +55,7 @@ BOUNDS = {
     "criterion-2-designed-alarms": ALARMS | {"on": "upper"},
     "control-alarms": ALARMS,
     "criterion-2-designed-protocol": CAUGHT,
+    "fouled-without-film-test": CAUGHT,
     "criterion-2-designed-silent": {"on": "upper", "op": "<=", "value": 0.1},
     "criterion-3-designed-trace": {"op": "==", "value": 1},
     "criterion-3-designed-undetectable": {"op": "==", "value": 0},
@@ -258,6 +259,10 @@ def test_trials_table_has_alarms_powers_and_limits(result):
         *cells, limit = row(table, name)
         assert cells == [words(flagged(tried, part)) for part in parts]
         assert limit == f"{limit_of(powers_of(tried)):.2g}"
+        without = tried.without("film")
+        *cells, limit = row(table, f"{name}, no test for a film")
+        assert cells == [words(without.flags(part)) for part in parts]
+        assert limit == f"{limit_of([own.value for own in without.powers()]):.2g}"
         if name == "default":
             assert f"{name}, conflict" not in table.data
             continue
@@ -479,6 +484,7 @@ def test_blind_protocol_fails(shown, blind):
         "criterion-1-designed-separation",
         "criterion-2-designed-protocol",
         "criterion-2-designed-silent",
+        "fouled-without-film-test",
         "no-resistance",
         "mild-over-default",
         "mild-over-informative",

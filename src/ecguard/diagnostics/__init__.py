@@ -35,7 +35,12 @@ from ecguard.diagnostics.residuals import (
     largest_residual,
     sweep_asymmetry,
 )
-from ecguard.diagnostics.score_test import ScoreTest, log_bayes_factor, score_test
+from ecguard.diagnostics.score_test import (
+    ScoreTest,
+    fault_log_evidence,
+    log_bayes_factor,
+    score_test,
+)
 from ecguard.diagnostics.tarp import Tarp, tarp
 
 __all__ = [
@@ -55,6 +60,7 @@ __all__ = [
     "coverage_curve",
     "cusum",
     "excess_chi_square",
+    "fault_log_evidence",
     "held_out_score",
     "histogram",
     "lag_one",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import log_ndtr
+from scipy.special import log_ndtr, logsumexp
 
 from ecguard.diagnostics.arguments import Array, finite
 from ecguard.errors import InputError
@@ -73,3 +73,26 @@ def log_bayes_factor(test: ScoreTest) -> Array:
     spread = 1.0 + strength**2
     pull = z * strength / np.sqrt(spread)
     return np.asarray(np.log(2.0) + log_ndtr(pull) + 0.5 * pull**2 - 0.5 * np.log(spread))
+
+
+def fault_log_evidence(
+    deviation: ArrayLike, slopes: ArrayLike, scores: ArrayLike, shapes: ArrayLike
+) -> Array:
+    """ln evidence of m faults against none [n, m], the mean of what k shapes of each give.
+
+    A large fault is no multiple of a small one: k sizes of it have a shape each.
+
+    Args:
+        deviation, slopes, scores: those of `score_test`.
+        shapes: what each fault adds to the trace, for each unit of its severity [n, m, k, L].
+
+    Raises:
+        InputError: as in `score_test`.
+    """
+    faults = np.asarray(shapes, float)
+    if faults.ndim != 4:
+        raise InputError("shapes", faults.shape, "[n, m, k, L]", "Pass k sizes of each fault.")
+    n, m, k, length = faults.shape
+    each = score_test(deviation, slopes, scores, faults.reshape(n, m * k, length))
+    found = log_bayes_factor(each).reshape(n, m, k)
+    return np.asarray(logsumexp(found, axis=2) - np.log(k))

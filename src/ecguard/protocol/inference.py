@@ -22,10 +22,14 @@ from ecguard.posterior.laplace import Laplace, electrodes, find_peak, log_likeli
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
 from ecguard.posterior.peaks import Peaks
 from ecguard.posterior.tempered import in_blocks, take
+from ecguard.protocol.film_evidence import film_evidence
 from ecguard.protocol.protocol import Protocol
 
 BLOCK = 64
 """Electrodes simulated together, filling whole vectors: one compilation serves all sizes."""
+FILM = "film"
+"""The one diagnostic that knows what a film does."""
+
 _STEP_DIAGNOSTICS = ("chi_square", "lag_one", "cusum", "largest")
 _DRAWS = 400  # of a posterior
 _FIRST = 32  # amortised draws, of which the likeliest start the search
@@ -54,10 +58,13 @@ class Inferred(NamedTuple):
 
 
 def diagnostic_names(protocol: Protocol) -> tuple[str, ...]:
-    """Of a trial's diagnostics: each step's residuals, the peak's place, the steps' conflict."""
+    """Of a trial's diagnostics.
+
+    Each step's residuals, the peak's place, the evidence of a film, the steps' conflict.
+    """
     numbers = range(1, 1 + len(protocol.steps))
     each = tuple(f"{name} {k}" for k in numbers for name in _STEP_DIAGNOSTICS)
-    return (*each, "distance", *(("conflict",) if len(numbers) > 1 else ()))
+    return (*each, "distance", FILM, *(("conflict",) if len(numbers) > 1 else ()))
 
 
 def starts(
@@ -159,6 +166,7 @@ def _diagnostics(
             dg.largest_residual(residual, step.observed),
         ]
     columns.append((peak.scores**2).sum(axis=1))
+    columns.append(film_evidence(JointLikelihood.of(steps, protocol.rests), peak.scores))
     if len(steps) > 1:
         parts = [
             find_peak(JointLikelihood.of(some, rests), peak.scores)

@@ -12,6 +12,7 @@ from ecguard.engines import case_keys
 from ecguard.guardrail import flag_rate
 from ecguard.intervals import Interval, auroc_interval, difference_interval
 from ecguard.protocol import CANDIDATES, DEFAULT
+from ecguard.protocol.inference import FILM
 from ecguard.protocol.trial import Trial, fit_clean
 from ecguard.protocol_design import (
     ALIKE,
@@ -191,11 +192,18 @@ def trials_table(result: ProtocolDesign) -> Markdown:
                 "–" if limit is None else f"{limit:.2g}",
             ]
         )
+        blind = tried.without(FILM)
+        parts = (tried.clean["test"], tried.control, tried.fouled)
+        limit = detection_limit(blind.powers())
+        rows.append(
+            [
+                f"{name}, no test for a film",
+                *(percent(blind.power(part)) for part in parts),
+                "–" if limit is None else f"{limit:.2g}",
+            ]
+        )
         if tried.conflict is not None:
-            conflict = (
-                flag_rate(tried.conflict_flags(part))
-                for part in (tried.clean["test"], tried.control, tried.fouled)
-            )
+            conflict = (flag_rate(tried.conflict_flags(part)) for part in parts)
             rows.append([f"{name}, conflict alone", *map(percent, conflict), ""])
     head = ["protocol", "clean", "control", "fouled, coverage 0.78", "coverage caught in 90 %"]
     n = len(result.designed_trial.fouled)
@@ -242,7 +250,7 @@ def level_at(tried: Tried, power: float) -> int:
 
 def separation(tried: Tried, faulty: Trial, clean: Trial) -> Interval:
     """AUROC of the certified score, case by case, with its bootstrap interval."""
-    first, second = (-tried.score(part.diagnostics) for part in (faulty, clean))
+    first, second = (-tried.scores(part) for part in (faulty, clean))
     return auroc_interval(first, second, paired=True)
 
 
@@ -310,6 +318,7 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
     before, after = (detection_limit(own.powers()) for own in (default, designed))
     ratio = limit_ratio(default, designed)
     unseen = [f"{own:.2g}" for own in designed.undetectable()]
+    blind = designed.without(FILM)
 
     def rate(key: str, text: str, found: Interval, bound: dict[str, Any], note: str = "") -> Claim:
         return chapter.claim(
@@ -351,6 +360,14 @@ def claims(chapter: Chapter, result: ProtocolDesign) -> tuple[Claim, ...]:
             f"{designed.flags(designed.fouled).sum()} of "
             f"{len(designed.fouled)}; one voltammogram, judged in the same way, "
             f"{percent(default.power(default.fouled))}.",
+        ),
+        rate(
+            "fouled-without-film-test",
+            "The same by a score that knows nothing of films: residuals, the peak's place and the "
+            "conflict between steps alone.",
+            blind.power(designed.fouled),
+            {"on": "lower", "op": ">=", "value": CAUGHT_SURELY},
+            f"{blind.flags(designed.fouled).sum()} of {len(designed.fouled)}.",
         ),
         rate(
             "criterion-2-designed-silent",

@@ -1,0 +1,71 @@
+"""Whether the steps of a protocol show a film, to first order about the closest clean electrode."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from ecguard.diagnostics import fault_log_evidence
+from ecguard.known_faults import SEVERITIES, linearised
+from ecguard.posterior import film
+from ecguard.posterior.joint import JointLikelihood
+from ecguard.posterior.laplace import electrodes
+from ecguard.posterior.tempered import in_blocks, take
+from ecguard.stress import Biofouling
+
+_BLOCK = 64
+
+
+def film_evidence(likelihood: JointLikelihood, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ln evidence of a film on n electrodes, all steps together, against none [n].
+
+    Args:
+        likelihood: of the steps.
+        scores: of the closest clean electrodes [n, 9].
+    """
+    held = jax.tree.map(np.asarray, likelihood)
+
+    def some(rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        return _evidence(take(held, rows), scores[rows])
+
+    with threadpool_limits(1, "blas"):  # small matrices, and sums in one order
+        return np.asarray(in_blocks(some, len(scores), _BLOCK))
+
+
+def _evidence(likelihood: JointLikelihood, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    deviations, slopes, shapes = [], [], []
+    changes = _changes(likelihood, electrodes(scores))
+    for step, change in zip(likelihood.steps, changes, strict=True):
+        seen = step.observation
+        weight = np.where(seen.observed, 1.0 / np.asarray(seen.noise_std, float)[:, None], 0.0)
+        expected, along = linearised(step, scores, 1)
+        deviations.append(np.where(seen.observed, seen.current - expected, 0.0) * weight)
+        slopes.append(along * weight[:, :, None])
+        shapes.append(change * weight[:, None])
+    found = fault_log_evidence(
+        np.concatenate(deviations, axis=1),
+        np.concatenate(slopes, axis=1),
+        scores,
+        np.concatenate(shapes, axis=2)[:, None],
+    )
+    return np.asarray(found[:, 0])
+
+
+def _changes(
+    likelihood: JointLikelihood, unknowns: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """What a film adds to the current of each step, mA/cm^2 a severity [n, k, L]."""
+
+    def currents(severity: float) -> list[NDArray[np.float64]]:
+        fouling = Biofouling().fouling(np.full(len(unknowns), severity))
+        own = np.concatenate([unknowns, np.asarray(film.of_fouling(fouling))], axis=1)
+        found = likelihood.currents(jnp.asarray(own, jnp.float32))
+        return [np.asarray(current, np.float64) for current in found]
+
+    clean = currents(0.0)
+    each = [
+        [(step - none) / grade for step, none in zip(currents(grade), clean, strict=True)]
+        for grade in SEVERITIES
+    ]
+    return [np.stack(own, axis=1) for own in zip(*each, strict=True)]
