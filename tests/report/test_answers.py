@@ -54,6 +54,10 @@ def test_words_follow_the_verdicts(claims):
     assert "one trace?** Yes, as far as fouling goes: of" in trust
     assert "; it helps." in escalate
     assert ": cheaper." in escalate
+    assert "by a factor of <a" in escalate
+    unreached = replace(claims[answers.LIMIT], note="The ratio is at least this.")
+    _, escalate, _ = paragraphs({**claims, answers.LIMIT: unreached}.values())
+    assert "by a factor of at least <a" in escalate
     failed = [replace(own, passed=False) for own in claims.values()]
     trust, escalate, _ = paragraphs(failed)
     assert "one trace?** No: of" in trust

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from ecguard.detection import LEVELS, MODES
+from ecguard.intervals import share
+from ecguard.known_faults import FAULTS
 from ecguard.report import failure_catalogue as fc
 from ecguard.report.figures import trace_figure
 from ecguard.report.guardrail import everything, percent, titles
@@ -64,6 +66,30 @@ def test_mode_table_tells_what_is_seen_and_what_is_not(result):
     assert maybe == f"0.2, 0.35, 0.55, 0.75, 1 (0.08, 0.14, 0.22, 0.3, 0.4 {unit})"
     assert row(table, HARMLESS)[3].startswith("100% (")
     assert row(table, HARMLESS)[7] == "–"
+
+
+def test_named_table_tells_what_flagged_traces_look_like(result):
+    """Three of four flagged traces look like themselves, one like a fault of another name."""
+    names = [fault.name for fault in FAULTS]
+    own, other = names.index(VISIBLE), names.index(INVISIBLE)
+    part = result.tested[VISIBLE]
+    evidence = np.zeros((len(part), len(FAULTS)))
+    flagged = np.flatnonzero(result.judge(part).flagged)
+    evidence[:, other], evidence[:, own] = 5.0, 1.0
+    evidence[flagged, own] = np.where(np.arange(len(flagged)) % 4 == 3, 4.0, 6.0)
+    planted = replace(part, fault_evidence=evidence)
+    table = fc.named_table(replace(result, tested={**result.tested, VISIBLE: planted}))
+    n, right = len(flagged), int((np.arange(len(flagged)) % 4 < 3).sum())
+    assert row(table, VISIBLE) == [
+        str(n),
+        percent(share(right, n)),
+        percent(share(n, n)),
+        f"{MODES[INVISIBLE].title} ({(n - right) / n:.0%})",
+    ]
+    assert len(table.data.splitlines()) == 2 + len(FAULTS)
+    quiet = replace(part, diagnostics=part.diagnostics - 100.0)
+    none = fc.named_table(replace(result, tested={**result.tested, VISIBLE: quiet}))
+    assert row(none, VISIBLE) == ["0", "–", "–", "–"]
 
 
 def test_source_table_has_every_mode():

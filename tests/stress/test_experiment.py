@@ -1,6 +1,7 @@
 """What failure modes act on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ def test_clean_currents_are_those_of_the_family() -> None:
     experiment = Experiment(waveform, decode_parameters(rows), cell, drawn, drawn, np.ones(5))
     expected, *_ = family.simulate_recorded(waveform, rows, cell)
     np.testing.assert_array_equal(experiment.clean(), expected)
+    coarse = replace(experiment, substeps=1).clean()
+    assert not np.array_equal(coarse, expected)
+    assert (np.abs(coarse - expected) < 0.05 * np.ptp(expected, axis=1, keepdims=True)).all()
 
 
 def test_a_measurement_has_the_declared_noise(

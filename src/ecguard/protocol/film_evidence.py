@@ -63,7 +63,7 @@ def _changes(
         found = likelihood.currents(jnp.asarray(own, jnp.float32))
         return [np.asarray(current, np.float64) for current in found]
 
-    clean = currents(0.0)
+    clean = currents(0.0)  # the logarithm of no adsorption is -inf, which comes back as none
     each = [
         [(step - none) / grade for step, none in zip(currents(grade), clean, strict=True)]
         for grade in SEVERITIES

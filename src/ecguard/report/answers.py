@@ -41,7 +41,10 @@ def escalation(known: Mapping[str, Claim]) -> str:
         rate = measured(known[CAUGHT], ".0%")
         said.append(f"The designed protocol flags {rate} of {_fouled()}.")
     if LIMIT in known:
-        said.append(f"The detection limit falls by a factor of {measured(known[LIMIT], '.3g')}.")
+        # a limit that one trace does not reach bounds the ratio from below
+        least = "at least " if "at least" in known[LIMIT].note else ""
+        ratio = measured(known[LIMIT], ".3g")
+        said.append(f"The detection limit falls by a factor of {least}{ratio}.")
     if RISK in known:
         points = measured(known[RISK], "+.1f", 100, " percentage points")
         said.append(f"Beside never escalating, undetected failures change by {points}.")
