@@ -86,7 +86,9 @@ def test_named_table_tells_what_flagged_traces_look_like(result):
         percent(share(n, n)),
         f"{MODES[INVISIBLE].title} ({(n - right) / n:.0%})",
     ]
-    assert len(table.data.splitlines()) == 2 + len(FAULTS)
+    assert len(table.data.splitlines()) == 2 + len(MODES)
+    scattered = [cell for name in set(MODES) - set(names) for cell in row(table, name)[1:3]]
+    assert set(scattered) == {"–"}
     quiet = replace(part, diagnostics=part.diagnostics - 100.0)
     none = fc.named_table(replace(result, tested={**result.tested, VISIBLE: quiet}))
     assert row(none, VISIBLE) == ["0", "–", "–", "–"]

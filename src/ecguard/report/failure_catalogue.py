@@ -84,27 +84,24 @@ def mode_table(result: DetectionResult) -> Markdown:
 
 def named_table(result: DetectionResult) -> Markdown:
     """What known faults a flagged trace looks like, beside what it is."""
+    own = {fault.name: place for place, fault in enumerate(FAULTS)}
     rows = []
-    for own, fault in enumerate(FAULTS):
-        part = result.tested[fault.name]
-        flagged = result.judge(part).flagged
-        ranked = np.argsort(-part.fault_evidence[flagged], axis=1, kind="stable")
-        n = len(ranked)
-        if not n:
-            rows.append([fault.title, 0, "–", "–", "–"])
-            continue
+    for name, mode in MODES.items():
+        part = result.tested[name]
+        evidence = part.fault_evidence[result.judge(part).flagged]
+        ranked, n = np.argsort(-evidence, axis=1, kind="stable"), len(evidence)
+        right = [
+            percent(share(int((ranked[:, :k] == own[name]).any(axis=1).sum()), n))
+            if n and name in own
+            else "–"
+            for k in (1, _NAMED)
+        ]
         times = np.bincount(ranked[:, 0], minlength=len(FAULTS))
-        times[own] = 0
+        if name in own:
+            times[own[name]] = 0
         other = int(times.argmax())
-        rows.append(
-            [
-                fault.title,
-                n,
-                percent(share(int((ranked[:, 0] == own).sum()), n)),
-                percent(share(int((ranked[:, :_NAMED] == own).any(axis=1).sum()), n)),
-                f"{FAULTS[other].title} ({times[other] / n:.0%})" if times[other] else "–",
-            ]
-        )
+        taken = f"{FAULTS[other].title} ({times[other] / n:.0%})" if times[other] else "–"
+        rows.append([mode.title, n, *right, taken])
     head = [
         "failure", "flagged traces", "it is the likeliest", f"it is among the {_NAMED} likeliest",
         "taken for most often",

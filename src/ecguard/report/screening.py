@@ -260,7 +260,10 @@ def _of_faults(evidence: Floats) -> str:
     ]
     if not likely:
         return "it looks like none of the known faults"
-    return f"known faults that explain it better than none, to first order: {', '.join(likely)}"
+    return (
+        f"known faults that explain it better than none, to first order: {', '.join(likely)}; "
+        "a fault that has no test goes by such a name too"
+    )
 
 
 def _of_film(film: ScreenedSteps, row: int, samples: int) -> str:
