@@ -40,7 +40,7 @@ from ecguard.screening import DIAGNOSTICS, KNOWING
 from ecguard.stress import Biofouling
 
 COMBINED = "combined"
-UNKNOWN = "combined, failure unknown to it"
+UNKNOWN = "combined, unknown"
 SCORES_FIGURE = "guardrail_scores.png"
 ROC_FIGURE = "guardrail_roc.png"
 RISK_FIGURE = "guardrail_risk_coverage.png"
