@@ -18,7 +18,7 @@ from ecguard.guardrail import certificate as cert
 from ecguard.intervals import auroc
 from ecguard.report import guardrail as gr
 from ecguard.report.payload import load_payload
-from ecguard.screening import DIAGNOSTICS
+from ecguard.screening import DIAGNOSTICS, KNOWING
 from toy_detection import HARMLESS, INVISIBLE, SETTINGS, SINGLE, VISIBLE, result_of
 
 from .chapters import chapter_in
@@ -249,6 +249,18 @@ def test_claims_hold_on_the_plan(chapter, result):
         assert "Biofouling is among them" in found[key].note
     assert found["criterion-1-fouled-auroc"].value > 0.95
     assert found["beats-singles"].n == len(MODES)
+
+
+def test_the_diagnostic_that_knows_faults_is_no_rival_and_stands_beside(chapter, result):
+    """It alone sees a mode: the score beats all others there, unless the mode is unknown to it."""
+    part, knowing = result.tested[SINGLE], list(DIAGNOSTICS).index(KNOWING)
+    order = np.arange(len(DIAGNOSTICS))
+    order[[4, knowing]] = knowing, 4
+    own = replace(part, diagnostics=part.diagnostics[:, order])
+    found = claims_of(chapter, replace(result, tested={**result.tested, SINGLE: own}))
+    assert found["beats-singles"].value == len(MODES) - 2
+    assert f"alone as well: on {len(MODES) - 3}." in found["beats-singles"].note
+    assert found["beats-singles-unknown"].value == len(MODES) - 3
 
 
 def test_a_guardrail_that_flags_controls_fails(chapter, alarmed):
