@@ -224,13 +224,15 @@ def test_a_single_diagnostic_beats_it_where_it_alone_sees(toy: DetectionResult) 
     assert np.delete(found, 4).max() < 1e-3
 
 
-def test_a_score_that_never_met_a_mode_has_no_test_for_it(toy: DetectionResult) -> None:
+def test_a_score_that_never_met_a_mode_has_no_test_for_it(
+    toy: DetectionResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where its own test alone shows a mode, the score is blind to it without that test."""
     own = [fault.name == VISIBLE for fault in FAULTS]
     knowing = list(DIAGNOSTICS).index(KNOWING)
 
     def shown(part: Part) -> Part:
-        evidence = np.where(own, 9.0 * part.severity[:, None], 0.1 * part.fault_evidence)
+        evidence = np.where(own, 60.0 * part.severity[:, None], 0.1 * part.fault_evidence)
         clean = np.arange(len(part)) % SETTINGS.sets.n_design
         diagnostics = toy.clean["design"].diagnostics[clean].copy()
         diagnostics[:, knowing] = any_fault(evidence)
@@ -244,6 +246,17 @@ def test_a_score_that_never_met_a_mode_has_no_test_for_it(toy: DetectionResult) 
     assert result.unknown_flags(VISIBLE)[strong].mean() < 0.2
     assert result.beats(VISIBLE, unknown=True).max() > 0.5
     assert result.unknown_flags(HARMLESS).mean() < 0.15
+    learnt, fit = [], detection.CombinedScore.fit
+
+    def listen(
+        names: tuple[str, ...], clean: np.ndarray, faulty: np.ndarray
+    ) -> detection.CombinedScore:
+        learnt.append(len(faulty))
+        return fit(names, clean, faulty)
+
+    monkeypatch.setattr(detection.CombinedScore, "fit", listen)
+    result.unknown_flags(VISIBLE)
+    assert learnt == [SETTINGS.n_faulty * (len(MODES) - 1)]
 
 
 def test_rules_are_compared_where_each_flags_one_share_of_clean_traces(

@@ -8,12 +8,14 @@ from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
 from ecguard.clean_cases import CleanSettings, draw_clean
 from ecguard.known_faults import FAULTS, any_fault, fault_evidence
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
+from ecguard.posterior.unknowns import names, ranges
 from ecguard.stress import ALL, OxygenBackground, SurfaceCouple
 
 pytestmark = pytest.mark.slow
 
 N = 400
 NAMES = [fault.name for fault in FAULTS]
+UNKNOWNS = names(1)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,27 @@ def test_evidence_of_twenty_to_one_is_rare_where_there_is_no_fault(clean: np.nda
     for found in (*clean.T, any_fault(clean)):
         misled = int((found > np.log(20)).sum())
         assert stats.binomtest(misled, N, 0.05, alternative="greater").pvalue > 1e-4
+
+
+def test_evidence_is_fair_where_there_is_no_fault(clean: np.ndarray) -> None:
+    """Ratios of likelihoods have the mean 1, or 0.48 where they are cut off at 20.
+
+    Residuals that are 1.2 times too large give 0.62.
+    """
+    ratio = np.minimum(np.exp(clean), 20.0).mean(axis=1)
+    assert 4.0 * ratio.std() / np.sqrt(N) < 0.08
+    assert ratio.mean() == pytest.approx(0.48, abs=0.08)
+
+
+def test_the_place_matters_little(cases: CaseSet, clean: np.ndarray) -> None:
+    """To first order, parameters that are off are no fault."""
+    off = np.array(cases.group.unknowns)
+    off[:, UNKNOWNS.index("E0")] += 0.002
+    off[:, UNKNOWNS.index("ln k0")] += 0.05
+    likelihood = SimulatorLikelihood.of(cases.group.observation)
+    moved = fault_evidence(likelihood, np.clip(off, *ranges(1)).astype(np.float32), 1)
+    assert np.median(np.abs(moved - clean), axis=0).max() < 0.5
+    assert np.median(np.abs(any_fault(moved) - any_fault(clean))) < 0.2
 
 
 @pytest.mark.parametrize("mode", [OxygenBackground(), SurfaceCouple()])
