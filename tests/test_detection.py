@@ -476,6 +476,23 @@ def test_only_a_part_that_is_gone_runs_again(
     assert gone.is_file()
 
 
+@pytest.mark.parametrize(
+    ("sizes", "groups"),
+    [
+        ([300, 300, 200, 400, 10], [2, 2, 1]),
+        ([499, 1, 500, 501], [2, 1, 1]),
+        ([7], [1]),
+        ([], []),
+    ],
+    ids=str,
+)
+def test_every_job_is_in_one_group_of_enough_traces(sizes: list[int], groups: list[int]) -> None:
+    jobs = [Job(str(k), "test", np.arange(n), "", np.zeros(n)) for k, n in enumerate(sizes)]
+    found = list(detection._together(jobs))
+    assert [len(some) for some in found] == groups
+    assert [job.name for some in found for job in some] == [job.name for job in jobs]
+
+
 @pytest.mark.slow
 def test_parts_of_other_code_are_not_used(
     real: DetectionResult,  # noqa: ARG001

@@ -1,5 +1,7 @@
 """Whether a trace shows a fault that is known: what each would do to the electrode as inferred."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -57,16 +59,10 @@ def any_fault(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
 def _evidence(
     likelihood: SimulatorLikelihood, unknowns: NDArray[np.float32], n_couples: int
 ) -> NDArray[np.float64]:
-    seen = likelihood.observation
     scores = _scores(jnp.asarray(unknowns), n_couples)
-    expected, slopes = linearised(likelihood, scores, n_couples)
-    weight = np.where(seen.observed, 1.0 / np.asarray(seen.noise_std, np.float64)[:, None], 0.0)
-    return fault_log_evidence(
-        np.where(seen.observed, seen.current - expected, 0.0) * weight,
-        slopes * weight[:, :, None],
-        scores,
-        _changes(likelihood, unknowns) * weight[:, None, None],
-    )
+    deviation, slopes, weight = linearised(likelihood, scores, n_couples)
+    shapes = _changes(likelihood, unknowns) * weight[:, None, None]
+    return fault_log_evidence(deviation, slopes, scores, shapes)
 
 
 def _changes(likelihood: SimulatorLikelihood, unknowns: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -92,16 +88,27 @@ def _changes(likelihood: SimulatorLikelihood, unknowns: NDArray[np.float32]) -> 
     return np.moveaxis(np.asarray(found, np.float64), 2, 0)
 
 
-def linearised(
-    likelihood: SimulatorLikelihood, scores: ArrayLike, n_couples: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Currents [n, L] of n clean electrodes at scores [n, d], and their slopes along these.
+class Linearised(NamedTuple):
+    """Traces about clean electrodes, in units of the noise; 0 where hidden.
 
-    Returns:
-        mA/cm^2 [n, L], and the same for each unit of a score [n, L, d].
+    Args:
+        deviation: observed less expected [n, L].
+        slopes: of what is expected along scores [n, L, d].
+        weight: what makes mA/cm^2 such units [n, L].
     """
-    value, slopes = _linearised(likelihood, jnp.asarray(scores, jnp.float32), n_couples)
-    return np.asarray(value), np.moveaxis(np.asarray(slopes), 0, 2)
+
+    deviation: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+def linearised(likelihood: SimulatorLikelihood, scores: ArrayLike, n_couples: int) -> Linearised:
+    """Traces to first order about n clean electrodes at scores [n, d]."""
+    seen = likelihood.observation
+    weight = np.where(seen.observed, 1.0 / np.asarray(seen.noise_std, np.float64)[:, None], 0.0)
+    expected, slopes = _linearised(likelihood, jnp.asarray(scores, jnp.float32), n_couples)
+    deviation = np.where(seen.observed, seen.current - np.asarray(expected), 0.0) * weight
+    return Linearised(deviation, np.moveaxis(np.asarray(slopes), 0, 2) * weight[:, :, None], weight)
 
 
 @eqx.filter_jit

@@ -34,18 +34,12 @@ def film_evidence(likelihood: JointLikelihood, scores: NDArray[np.float64]) -> N
 
 
 def _evidence(likelihood: JointLikelihood, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    deviations, slopes, shapes = [], [], []
+    steps = [linearised(step, scores, 1) for step in likelihood.steps]
     changes = _changes(likelihood, electrodes(scores))
-    for step, change in zip(likelihood.steps, changes, strict=True):
-        seen = step.observation
-        weight = np.where(seen.observed, 1.0 / np.asarray(seen.noise_std, float)[:, None], 0.0)
-        expected, along = linearised(step, scores, 1)
-        deviations.append(np.where(seen.observed, seen.current - expected, 0.0) * weight)
-        slopes.append(along * weight[:, :, None])
-        shapes.append(change * weight[:, None])
+    shapes = [own * step.weight[:, None] for own, step in zip(changes, steps, strict=True)]
     found = fault_log_evidence(
-        np.concatenate(deviations, axis=1),
-        np.concatenate(slopes, axis=1),
+        np.concatenate([step.deviation for step in steps], axis=1),
+        np.concatenate([step.slopes for step in steps], axis=1),
         scores,
         np.concatenate(shapes, axis=2)[:, None],
     )
