@@ -44,6 +44,7 @@ from toy_protocols import (
     WRONG_FROM,
     bayes_factors,
     design_of,
+    either,
     electrodes,
     errors,
     escalation_of,
@@ -122,21 +123,21 @@ def test_what_is_not_known_stays_inside_of_the_prior(toy: Escalation) -> None:
     np.testing.assert_allclose((found.high[:, :9] - low) / (high - low), 1 - place)
 
 
-def test_stretched_refits_move_ends_where_there_is_a_film(toy: Escalation) -> None:
-    factor = np.linspace(0.5, 2.5, 9)
-    result, own = replace(toy, stretch=Stretch(factor, 30)), toy.refit["tested"]
-    found, film = result.stretched(own), np.nan_to_num(own.mean[:, 9]) >= 0.1
+def test_refits_are_stretched_by_whether_they_find_much_of_a_film(toy: Escalation) -> None:
+    much, little = np.linspace(0.5, 2.5, 9), np.linspace(1.5, 0.7, 9)
+    result, own = replace(toy, stretch=Stretch(much, 30), little=Stretch(little, 40)), "tested"
+    own = toy.refit["tested"]
+    found, film = result.stretched(own), own.mean[:, 9] >= 0.1
     assert 0 < film.sum() < len(film)
-    np.testing.assert_array_equal(found.low[~film], own.low[~film])
-    np.testing.assert_array_equal(found.high[~film], own.high[~film])
     np.testing.assert_array_equal(found.low[:, 9:], own.low[:, 9:])
     np.testing.assert_array_equal(found.high[:, 9:], own.high[:, 9:])
     least, most = ranges(1)
-    mean, low, high = (scores(part[film, :9]) for part in (own.mean, own.low, own.high))
-    for ends, moved in ((low, found.low), (high, found.high)):
-        place = stats.norm.cdf(mean + factor * (ends - mean))
-        np.testing.assert_allclose(moved[film, :9], least + (most - least) * place)
-    assert ((found.low[film, :9] >= least) & (found.high[film, :9] <= most)).all()
+    for rows, factor in ((film, much), (~film, little)):
+        mean, low, high = (scores(part[rows, :9]) for part in (own.mean, own.low, own.high))
+        for ends, moved in ((low, found.low), (high, found.high)):
+            place = stats.norm.cdf(mean + factor * (ends - mean))
+            np.testing.assert_allclose(moved[rows, :9], least + (most - least) * place)
+    assert ((found.low[:, :9] >= least) & (found.high[:, :9] <= most)).all()
     np.testing.assert_array_equal(found.credibility, own.credibility)
 
 
@@ -407,9 +408,7 @@ class Fake:
         assert len(case) == len(severity) == len(keys)
         self.asked.append((protocol.name, case, severity, fouled, mode))
         factor = bayes_factors(case, severity, separates=True)
-        return trial(
-            case, severity, FILM_MODEL, None, factor if self.factor is None else self.factor
-        )
+        return either(case, severity, FILM_MODEL, factor if self.factor is None else self.factor)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, factor: float | None = None) -> tuple[Escalation, Fake]:
@@ -443,23 +442,36 @@ def test_study_asks_the_evidence_and_refits_what_prefers_a_film(
     assert result.policies == toy.policies
 
 
-def test_refits_keep_the_clean_posterior_where_no_film_is_preferred(
+def test_refits_keep_what_was_found_where_no_film_is_preferred(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    result, _ = run(monkeypatch)
+    again = Fake(None)
+
+    def told_apart(protocol: Protocol, *given: Any) -> Trial:
+        found = again(protocol, *given)
+        moved = 1.0 * (protocol.name != DESIGNED)
+        return replace(found, mean=found.mean + moved, credibility=found.credibility - moved)
+
+    monkeypatch.setattr(protocol_design, "run_trial", told_apart)
+    result = run_escalation(design_of())
     for name, own in result.refit.items():
-        clean = result.design.designed_trial.of(name)
-        none = result.log_bayes_factor(name) <= 0
-        for part in ("mean", "low", "high"):
-            values = getattr(own, part)
-            assert values.shape == (len(own), 12)
-            np.testing.assert_array_equal(values[none, :9], getattr(clean, part)[none])
-            assert np.isnan(values[none, 9:]).all()
-            assert np.isfinite(values[~none]).all()
-        np.testing.assert_array_equal(own.credibility[none], clean.credibility[none])
-        np.testing.assert_array_equal(own.log_evidence[none], clean.log_evidence[none])
+        before, film = result.evidence[name], result.log_bayes_factor(name) > 0
+        for part, moved in (("mean", 1.0), ("low", 0.0), ("high", 0.0), ("credibility", -1.0)):
+            change = np.array(getattr(own, part) - getattr(before, part))
+            np.testing.assert_allclose(change[film], moved, atol=1e-9)
+            np.testing.assert_array_equal(change[~film], np.zeros_like(change[~film]))
+        assert own.mean.shape == (len(own), 12)
     assert (result.log_bayes_factor("test") <= 0).all()
     assert (result.log_bayes_factor("fouled") > 0).all()
+
+
+def factors_of(known: Trial) -> np.ndarray:
+    """By how much a hundred posteriors' intervals are to be stretched, in scores."""
+    mean, low, high = (scores(part[:, :9]) for part in (known.mean, known.low, known.high))
+    truth = scores(whole().group.unknowns[known.case].astype(float))
+    above, below = ((end - mean).clip(1e-12) for end in (high, 2 * mean - low))
+    off = np.maximum((truth - mean) / above, (mean - truth) / below)
+    return np.asarray(np.sort(off, axis=0)[95])
 
 
 def test_stretch_comes_from_calibration_electrodes_with_much_of_a_film(
@@ -473,16 +485,27 @@ def test_stretch_comes_from_calibration_electrodes_with_much_of_a_film(
     own = trial(case, severity, FILM_MODEL)
     heavy = own.mean[:, 9] >= 0.1
     assert heavy.all()
-    mean, low, high = (scores(part[:, :9]) for part in (own.mean, own.low, own.high))
-    truth = scores(whole().group.unknowns[case].astype(float))
-    above, below = ((end - mean).clip(1e-12) for end in (high, 2 * mean - low))
-    off = np.maximum((truth - mean) / above, (mean - truth) / below)
     assert result.stretch.n == 100
-    np.testing.assert_allclose(result.stretch.factor, np.sort(off, axis=0)[95])
+    np.testing.assert_allclose(result.stretch.factor, factors_of(own))
+
+
+def test_little_of_a_film_is_stretched_as_clean_calibration_electrodes_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = design_of().designed_trial
+    own = tried.clean["calibration"]
+    narrow = replace(own, low=(own.mean + own.low) / 2, high=(own.mean + own.high) / 2)
+    tried = replace(tried, clean=tried.clean | {"calibration": narrow})
+    monkeypatch.setattr(protocol_design, "run_trial", Fake(None))
+    design = replace(design_of(), tried=design_of().tried | {DESIGNED: tried})
+    result = run_escalation(design)
+    assert result.little.n == 100
+    np.testing.assert_allclose(result.little.factor, factors_of(narrow))
+    assert (result.little.factor > 1.5 * result.stretch.factor).all()
 
 
 def test_light_films_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(escalation, "HEAVY", Biofouling.full)
+    monkeypatch.setattr(escalation, "MUCH", Biofouling.full)
     result, fake = run(monkeypatch)
     _, case, severity, *_ = fake.asked[-1]
     heavy = trial(case, severity, FILM_MODEL).mean[:, 9] >= Biofouling.full
@@ -490,21 +513,11 @@ def test_light_films_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.stretch.n == heavy.sum()
 
 
-def test_nothing_is_stretched_where_no_film_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(escalation, "HEAVY", 2.0)
+def test_without_heavy_films_there_is_no_factor_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(escalation, "MUCH", 2.0)
     result, _ = run(monkeypatch)
     assert result.stretch.n == 0
     np.testing.assert_array_equal(result.stretch.factor, np.ones(9))
-    own = result.refit["fouled"]
-    np.testing.assert_array_equal(result.stretched(own).low, own.low)
-
-
-def test_posteriors_of_the_clean_model_are_not_stretched(toy: Escalation) -> None:
-    own = toy.design.designed_trial.fouled
-    assert own.mean.shape[1] == 9
-    found = replace(toy, stretch=Stretch(np.full(9, 2.0), 30)).stretched(own)
-    np.testing.assert_array_equal(found.low, own.low)
-    np.testing.assert_array_equal(found.high, own.high)
 
 
 def test_other_films_slow_the_reaction_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

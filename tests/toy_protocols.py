@@ -64,6 +64,7 @@ COVERED, SHORT_COVERED = 0.96, 0.68
 WRONG, SHORT_WRONG = 0.05, 0.35
 FILM = np.array([Biofouling.full, np.log(4200.0), np.log(1800.0)])
 FILM_STD = np.array([0.02, 0.2, 0.1])
+KEPT = Stretch(np.ones(9), 0)
 
 PACE, SIZE, MISFIT = (1.0, 2.0, 4.0), (1.0, 1.5, 2.0), (10.0, 20.0, 40.0)
 CONFIRMED = (41.0, 77.0)  # misfit of test electrodes at the first and the last design
@@ -274,8 +275,7 @@ def escalation_of(
     for job in jobs_of(SETTINGS):
         case, severity = electrodes(job)
         factor = bayes_factors(case, severity, separates)
-        evidence[job.name] = trial(case, severity, plan, None, factor)
-        refit[job.name] = _refit(case, severity, plan, factor > 0)
+        evidence[job.name] = refit[job.name] = either(case, severity, plan, factor)
     for made in (evidence, refit):
         del made["calibration"], made["control"]
     case, severity = electrodes(Job("fouled", "test", np.arange(50), 1.0))
@@ -284,27 +284,28 @@ def escalation_of(
         for own in OTHER_COEFFICIENTS
     }
     protocol = design.designed_trial.protocol.cleaned()
-    found = Escalation(design, protocol, evidence, refit, mistaken, Stretch(np.ones(9), 0), {})
+    found = Escalation(design, protocol, evidence, refit, mistaken, KEPT, KEPT, {})
     traces, weight = found.traces("design"), found.weight("design")
     found.policies.update({own: Policy.fit(traces, own, weight) for own in FAILURES_S})
     return found
 
 
-def _refit(
-    case: NDArray[np.intp], severity: Floats, plan: Posterior, film: NDArray[np.bool_]
+def either(
+    case: NDArray[np.intp], severity: Floats, plan: Posterior, factor: Floats | float
 ) -> Trial:
-    """The model with a film where the evidence prefers it, else the clean one's."""
-    kept, new = trial(case, severity, CLEAN_MODEL), trial(case, severity, plan)
-    room = np.full((len(case), len(FILM)), np.nan)
+    """A planted trial of both models: the clean one's electrode where no film is preferred."""
+    kept, new = trial(case, severity, CLEAN_MODEL), trial(case, severity, plan, None, factor)
+    film, d = new.log_evidence > 0, kept.mean.shape[1]
 
-    def wide(values: Floats, others: Floats) -> Floats:
-        return np.where(film[:, None], others, np.column_stack([values, room]))
+    def along(values: Floats, others: Floats) -> Floats:
+        clean = np.column_stack([values, others[:, d:]])
+        return np.where(film[:, None], others, clean)
 
     return replace(
-        kept,
-        mean=wide(kept.mean, new.mean),
-        low=wide(kept.low, new.low),
-        high=wide(kept.high, new.high),
+        new,
+        mean=along(kept.mean, new.mean),
+        low=along(kept.low, new.low),
+        high=along(kept.high, new.high),
         credibility=np.where(film, new.credibility, kept.credibility),
     )
 

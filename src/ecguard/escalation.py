@@ -1,12 +1,14 @@
 """What to do with a flagged trace: accept, measure more, or refit with the film in the model.
 
 A refit first asks the evidence of the designed protocol. Where it prefers a film, the electrode is
-cleaned, the last step is measured once more, and all of it is inferred under the model with a film;
-where it does not, the clean model's posterior is kept.
+cleaned, the last step is measured once more, and all of it is inferred anew. Clean and covered are
+equally likely beforehand, and every posterior is of both, in proportion to their evidence: a light
+film that no evidence shows is not ruled out.
 
 The policy's thresholds are chosen on design electrodes by what time and failures cost, and judged
-on test electrodes, half of them clean and half fouled at all severities. Where a refit finds much
-of a film, its intervals are stretched by what fouled calibration electrodes show them to lack.
+on test electrodes, half of them clean and half fouled at all severities. Intervals are stretched by
+what calibration electrodes show them to lack: fouled ones where a refit finds much of a film, clean
+ones elsewhere.
 """
 
 from dataclasses import dataclass, field, replace
@@ -23,6 +25,7 @@ from ecguard.intervals import Interval, auroc_interval, mean_interval
 from ecguard.posterior.stretch import Stretch, stretch_of, stretched
 from ecguard.posterior.unknowns import names, ranges
 from ecguard.protocol import DEFAULT, Protocol
+from ecguard.protocol.inference import MUCH
 from ecguard.protocol.trial import Trial
 from ecguard.protocol_design import Job, ProtocolDesign, ProtocolDesignSettings, jobs_of
 from ecguard.stress import Biofouling
@@ -37,8 +40,6 @@ OTHER_COEFFICIENTS = (1.4, 4.2)
 """True fall of ln k0 at full coverage, where the refit takes `ASSUMED`."""
 REFITTED = ("design", "faulty", "test", "fouled", "tested")
 """Jobs of the study of protocols whose electrodes are refitted."""
-HEAVY = 0.1
-"""Coverage that a refit finds from which on its intervals are stretched."""
 _MISTAKEN = 50  # test electrodes for each other coefficient
 LN_K0 = names(1).index("ln k0")
 _EDGE = 1e-9  # of the prior's width
@@ -52,10 +53,11 @@ class Escalation:
     Attributes:
         design: the study of protocols.
         protocol: the designed one, cleaning, and its last step once more.
-        evidence: the designed protocol under the model with a film, by job of `REFITTED`.
-        refit: what a refit ends with, by the same jobs; NaN for the film where none is preferred.
+        evidence: the designed protocol on electrodes that may be covered, by job of `REFITTED`.
+        refit: what a refit ends with, by the same jobs.
         mistaken: refits of fouled electrodes whose film slows otherwise than assumed.
         stretch: of the intervals of couple and cell where a refit finds much of a film.
+        little: of the same elsewhere.
         policies: fitted on the design set, by what a failure costs, s.
     """
 
@@ -65,6 +67,7 @@ class Escalation:
     refit: dict[str, Trial] = field(repr=False)
     mistaken: dict[float, Trial] = field(repr=False)
     stretch: Stretch
+    little: Stretch
     policies: dict[float, Policy]
 
     def truth(self, trial: Trial) -> NDArray[np.float64]:
@@ -82,13 +85,14 @@ class Escalation:
         return (truth >= trial.low[:, :d]) & (truth <= trial.high[:, :d])
 
     def stretched(self, trial: Trial) -> Trial:
-        """A refit with the intervals of couple and cell stretched where it `finds_much`."""
-        rows = np.flatnonzero(finds_much(trial))
+        """A refit with stretched intervals of couple and cell."""
         least, most = ranges(1)
         low, high = trial.low.copy(), trial.high.copy()
-        ends = stretched(*_intervals(trial.take(rows)), self.stretch.factor)
+        much = finds_much(trial)[:, None]
+        factor = np.where(much, self.stretch.factor, self.little.factor)
+        ends = stretched(*_intervals(trial), factor)
         for values, end in zip((low, high), ends, strict=True):
-            values[rows, _COUPLE_AND_CELL] = least + (most - least) * ndtr(end)
+            values[:, _COUPLE_AND_CELL] = least + (most - least) * ndtr(end)
         return replace(trial, low=low, high=high)
 
     def log_bayes_factor(self, job: str) -> NDArray[np.float64]:
@@ -193,7 +197,7 @@ def run_escalation(design: ProtocolDesign) -> Escalation:
             job.name: log_bayes_factor(design, evidence[job.name], job.name) > 0 for job in jobs
         }
         found = bench.trials(protocol, [_some(job, film[job.name]) for job in jobs], fouled=True)
-        refit = {name: _either(tried.of(name), own, film[name]) for name, own in found.items()}
+        refit = {name: _replaced(evidence[name], own, film[name]) for name, own in found.items()}
         bar.update()
         for coefficient in OTHER_COEFFICIENTS:
             bar.set_postfix_str(f"another film, {coefficient:g}")
@@ -205,9 +209,10 @@ def run_escalation(design: ProtocolDesign) -> Escalation:
         bar.set_postfix_str("stretching")
         job = _stretching(design.settings)
         known = bench.trials(protocol, [job], fouled=True)[job.name]
-        stretch = _stretch(known, _truth(design, known))
+        stretch = _stretch(known.take(np.flatnonzero(finds_much(known))), design)
+        little = _stretch(tried.of("calibration"), design)
         bar.update()
-    result = Escalation(design, protocol, evidence, refit, mistaken, stretch, {})
+    result = Escalation(design, protocol, evidence, refit, mistaken, stretch, little, {})
     traces, weight = result.traces("design"), result.weight("design")
     result.policies.update({own: Policy.fit(traces, own, weight) for own in FAILURES_S})
     return result
@@ -228,18 +233,16 @@ def _truth(design: ProtocolDesign, trial: Trial) -> Floats:
     return design.bench.whole.group.unknowns[trial.case].astype(np.float64)
 
 
-def _stretch(trial: Trial, truth: Floats) -> Stretch:
-    """From the electrodes whose refit `finds_much`; 1 where there are none."""
-    rows = np.flatnonzero(finds_much(trial))
-    if not len(rows):
+def _stretch(trial: Trial, design: ProtocolDesign) -> Stretch:
+    """From all electrodes of a trial; 1 where there are none."""
+    if not len(trial):
         return Stretch(np.ones(_COUPLE_AND_CELL.stop), 0)
-    return stretch_of(*_intervals(trial.take(rows)), _scores(truth[rows]))
+    return stretch_of(*_intervals(trial), _scores(_truth(design, trial)))
 
 
 def finds_much(trial: Trial) -> NDArray[np.bool_]:
-    """Which posteriors have a film in their model, and a mean coverage of `HEAVY` or more [n]."""
-    film = trial.mean[:, _COUPLE_AND_CELL.stop :]
-    return film[:, 0] >= HEAVY if film.shape[1] else np.zeros(len(trial), bool)
+    """Which posteriors of electrodes that may be covered have a mean coverage of `MUCH` [n]."""
+    return np.asarray(trial.mean[:, _COUPLE_AND_CELL.stop] >= MUCH)
 
 
 def _intervals(trial: Trial) -> tuple[Floats, Floats, Floats]:
@@ -260,26 +263,9 @@ def _some(job: Job, rows: NDArray[np.bool_]) -> Job:
     return job._replace(rows=job.rows[rows], severity=severity[rows])
 
 
-def _either(clean: Trial, film: Trial, rows: NDArray[np.bool_]) -> Trial:
-    """A clean model's trial with `rows` from one that has a film in the model."""
-
-    def wider(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = np.full((len(values), others.shape[1]), np.nan)
-        found[:, : values.shape[1]] = values
-        found[rows] = others
-        return found
-
-    def along(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = values.copy()
-        found[rows] = others
-        return found
-
-    return replace(
-        clean,
-        diagnostics=np.zeros((len(clean), 0)),
-        mean=wider(clean.mean, film.mean),
-        low=wider(clean.low, film.low),
-        high=wider(clean.high, film.high),
-        credibility=along(clean.credibility, film.credibility),
-        log_evidence=along(clean.log_evidence, film.log_evidence),
-    )
+def _replaced(trial: Trial, others: Trial, rows: NDArray[np.bool_]) -> Trial:
+    """A trial with `rows` from another one, which has those alone."""
+    found = {name: values.copy() for name, values in vars(trial).items()}
+    for name, values in found.items():
+        values[rows] = getattr(others, name)
+    return Trial(**found)

@@ -35,13 +35,22 @@ def test_scores_stay_within_the_ranges(score: float) -> None:
 
 
 def test_score_0_is_the_median() -> None:
-    np.testing.assert_allclose(film.from_scores(jnp.zeros(3)), (LOW + HIGH) / 2, rtol=1e-6)
+    middle = (LOW + HIGH) / 2
+    np.testing.assert_allclose(film.from_scores(jnp.zeros(3)), [1 / 8, *middle[1:]], rtol=1e-6)
 
 
-def test_scores_are_normal_quantiles() -> None:
+def test_scores_are_normal_quantiles_of_the_prior() -> None:
     share = np.linspace(0.05, 0.95, 7)[:, None] * np.ones(3)
     found = film.from_scores(jnp.asarray(ndtri(share), jnp.float32))
-    np.testing.assert_allclose(found, LOW + share * (HIGH - LOW), rtol=1e-5)
+    place = np.column_stack([share[:, 0] ** 3, share[:, 1:]])
+    np.testing.assert_allclose(found, LOW + place * (HIGH - LOW), rtol=1e-5)
+
+
+def test_light_films_are_as_likely_as_their_cube_root() -> None:
+    drawn = np.random.default_rng(0).standard_normal((20_000, 3)).astype(np.float32)
+    coverage = np.asarray(film.from_scores(jnp.asarray(drawn)))[:, 0]
+    for least in (0.001, 0.01, 0.3):
+        assert abs((coverage < least).mean() - least ** (1 / 3)) < 0.015
 
 
 def test_ends_of_the_ranges_have_finite_scores() -> None:

@@ -27,6 +27,7 @@ from ecguard.protocol.inference import conflict, diagnostic_names
 from ecguard.protocol.trial import Trial, run_trial
 
 N, D, LN_K0 = 6, n_unknowns(1), names(1).index("ln k0")
+COUPLE, COVERAGE = 7, D
 # averaged until it is as quiet as the voltammogram, so that the film can be told from a small k0
 OFTEN = Averaging(quiet=5 / 3e-3, records=5000)
 PULSE = Protocol("pulse", "A pulse", (Own(), Pulse(height=0.1, duration_s=1e-3, averaging=OFTEN)))
@@ -202,6 +203,27 @@ def test_a_refit_finds_the_electrode_below_its_film(
     assert refit.wrong.sum() < fouled.wrong.sum()
     # 0.78 is covered at the start
     assert np.median(np.abs(refit.mean[:, D] - 0.78)) < 0.1
+
+
+def test_a_light_film_is_not_ruled_out(cases: CaseSet, run: Run) -> None:
+    """It looks like more resistance, to which the model of a clean electrode holds on."""
+    resistance = names(1).index("Ru")
+    truth = cases.group.unknowns[:, resistance]
+    blind, knowing = run(0.01), run(0.01, fouled=True)
+    missed = [(own.low[:, resistance] > truth).sum() for own in (blind, knowing)]
+    assert missed[0] >= N - 1
+    assert missed[1] <= 2
+    assert (knowing.low[:, resistance] <= blind.low[:, resistance]).all()
+    assert (knowing.mean[:, COVERAGE] < 0.05).all()
+
+
+def test_clean_electrodes_that_may_be_covered_are_found_clean(run: Run, clean: Trial) -> None:
+    found = run(np.nan, fouled=True)
+    width = clean.high[:, :COUPLE] - clean.low[:, :COUPLE]
+    assert (np.abs(found.mean[:, :COUPLE] - clean.mean[:, :COUPLE]) < 0.2 * width).all()
+    assert (found.low[:, COVERAGE] == 0).all()
+    assert (found.mean[:, COVERAGE] < 0.05).all()
+    assert (found.log_evidence < clean.log_evidence).all()
 
 
 def test_the_mean_lies_within_its_interval(clean: Trial, fouled: Trial, refit: Trial) -> None:

@@ -111,16 +111,15 @@ def posteriors_of(result, job):
 
 
 def stretched_by_hand(result, refit):
-    """Intervals about the means, in normal quantiles of the prior, where the refit has a film."""
+    """Intervals about the means, in normal quantiles of the prior, by how much of a film it has."""
     low, high = refit.low.copy(), refit.high.copy()
     for row in range(len(refit)):
-        if not refit.mean[row, 9] >= 0.1:
-            continue
+        own = result.stretch if refit.mean[row, 9] >= 0.1 else result.little
         for k, (least, most) in enumerate(np.transpose(ranges(1))):
             for ends in (low, high):
                 places = np.array([refit.mean[row, k], ends[row, k]]) - least
                 mean, end = stats.norm.ppf(np.clip(places / (most - least), 1e-9, 1 - 1e-9))
-                moved = stats.norm.cdf(mean + result.stretch.factor[k] * (end - mean))
+                moved = stats.norm.cdf(mean + own.factor[k] * (end - mean))
                 ends[row, k] = least + (most - least) * moved
     return replace(refit, low=low, high=high)
 
@@ -195,12 +194,14 @@ def test_recovery_table_has_errors_and_coverages(result, overconfident):
 
 
 def test_stretch_table_names_each_unknown(result):
-    many = replace(result, stretch=Stretch(np.arange(1.0, 10.0), 19))
-    (row,) = rows_of(es.stretch_table(many))
-    assert row == [f"{factor}.00" for factor in range(1, 10)]
+    factors = np.arange(1.0, 10.0)
+    many = replace(result, stretch=Stretch(factors, 19), little=Stretch(factors / 2, 40))
+    much, little = rows_of(es.stretch_table(many))
+    assert much == ["0.1 or more", *(f"{factor}.00" for factor in range(1, 10))]
+    assert little == ["less than 0.1", *(f"{factor / 2:.2f}" for factor in range(1, 10))]
     text = es.stretch_table(many).data
     assert all(name in text for name in names(1))
-    assert "From 19 calibration electrodes, fouled to 0.78, whose" in text
+    assert "from 19 calibration electrodes, fouled to 0.78; the second from 40 clean" in text
     assert "Fewer" not in text
     few = es.stretch_table(replace(result, stretch=Stretch(np.ones(9), 18))).data
     assert "Fewer than 19 do not support 95 %" in few
@@ -250,17 +251,12 @@ def test_error_panel_has_errors_and_films_by_coverage(result, chapter):
         medians = np.median(np.abs(errors_of(own)).reshape(N_LEVELS, N_CELL), axis=1)
         np.testing.assert_allclose(lines[name].get_ydata(), medians)
     assert lines["one voltammogram"].get_ydata()[-1] > 10 * lines[es.REFIT].get_ydata()[-1]
-    found = np.nan_to_num(result.refit["tested"].mean[:, 9]).reshape(N_LEVELS, N_CELL)
+    found = result.refit["tested"].mean[:, 9].reshape(N_LEVELS, N_CELL)
     films = {line.get_label(): line for line in right.lines}
     assert list(films) == ["median", "10 %", "90 %", "truth"]
     for name, share in (("median", 0.5), ("10 %", 0.1), ("90 %", 0.9)):
-        wanted = np.quantile(found, share, axis=1)
-        shown = np.isfinite(films[name].get_ydata())
-        np.testing.assert_array_equal(shown, wanted > 0)
-        np.testing.assert_allclose(films[name].get_ydata()[shown], wanted[shown])
+        np.testing.assert_allclose(films[name].get_ydata(), np.quantile(found, share, axis=1))
     np.testing.assert_allclose(films["truth"].get_ydata(), films["truth"].get_xdata())
-    # no film is preferred at the lowest two levels
-    assert np.isnan(films["median"].get_ydata()[:2]).all()
     np.testing.assert_allclose(films["median"].get_ydata()[5:], COVERAGE[5:], atol=0.02)
     assert chapter.figure(figure, es.ERROR_FIGURE, "errors").data
 
@@ -589,7 +585,7 @@ def test_films_that_are_missed_are_told(chapter, result):
     own = result.refit["fouled"]
     low = own.low.copy()
     low[:50, 9] = own.high[:50, 9]  # the film's coverage in half of the electrodes
-    low[:, 11] = np.nan  # no film preferred
+    low[:, 11] = own.high[:, 11] + 1.0  # its resistance in all
     other = replace(result, refit=result.refit | {"fouled": replace(own, low=low)})
     with_film = (own.low[:, 9] <= 0.78) & (own.high[:, 9] >= 0.78)
     note = claims_of(chapter, other)["coverage"].note
@@ -623,10 +619,10 @@ def test_clean_electrodes_with_much_of_a_film_are_stretched_too(chapter, result)
     other = replace(result, refit=result.refit | {"test": film})
     found = claims_of(chapter, replace(other, stretch=Stretch(np.full(9, 0.5), 30)))
     assert found["clean-coverage"].value == pytest.approx(SHORT_COVERED, abs=0.02)
-    assert f"; stretched in {CYCLE} of them." in found["clean-coverage"].note
+    assert f"; much of a film is found in {CYCLE} of them." in found["clean-coverage"].note
     plain = claims_of(chapter, result)["clean-coverage"]
     assert plain.value == pytest.approx(COVERED)
-    assert "; stretched in 0 of them." in plain.note
+    assert "; much of a film is found in 0 of them." in plain.note
 
 
 def test_overconfident_refits_of_clean_electrodes_fail_too(chapter):
@@ -717,8 +713,10 @@ def test_median_ratio_is_that_of_the_same_electrodes():
 
 def test_payload_has_the_stretch_of_each_unknown(result):
     factors = np.linspace(0.5, 2.5, 9)
-    found = es.payload(replace(result, stretch=Stretch(factors, 30)))["stretch"]
-    assert (found["factor"].tolist(), found["n"]) == (factors.tolist(), 30)
+    study = replace(result, stretch=Stretch(factors, 30), little=Stretch(factors / 2, 40))
+    much, little = (es.payload(study)["stretch"][name] for name in ("much", "little"))
+    assert (much["factor"].tolist(), much["n"]) == (factors.tolist(), 30)
+    assert (little["factor"].tolist(), little["n"]) == ((factors / 2).round(5).tolist(), 40)
 
 
 def test_payload_fits_the_schema(chapter, result):
@@ -742,8 +740,7 @@ def test_payload_fits_the_schema(chapter, result):
             saved["log_bayes_factor"][job], factors_of(result, job), atol=1e-3
         )
     found = saved["coverage_found"]["tested"]
-    assert found[: 2 * N_CELL] == [0.0] * (2 * N_CELL)
-    assert found[-1] == pytest.approx(result.refit["tested"].mean[-1, 9], abs=1e-5)
+    np.testing.assert_allclose(found, result.refit["tested"].mean[:, 9], atol=1e-5)
     assert set(saved["mistaken"]) == {"1.4", "4.2"}
     assert set(saved["policies"]) == {"60", "600", "6000"}
     policy = result.policies[FAILURE_S]

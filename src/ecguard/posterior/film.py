@@ -14,7 +14,12 @@ from ecguard.posterior.coordinates import place_of, score_of
 
 NAMES = ("coverage", "ln k_ads", "ln R_film")
 RANGES = np.array([(0.0, 1.0), np.log((100.0, 10000.0)), np.log((450.0, 7200.0))])
-"""Prior, uniform: coverage at the start, ln k_ads (cm^3/mol/s), ln film resistance (ohm) [3, 2]."""
+"""Coverage at the start, ln k_ads (cm^3/mol/s), ln film resistance (ohm) [3, 2].
+
+The prior of the last two is uniform. That of the coverage is uniform in its cube root: one film in
+two covers less than an eighth, so that a light film is not ruled out before anything is measured.
+"""
+_CUBED = np.array([True, False, False])
 
 
 def to_fouling(values: Array) -> Fouling:
@@ -34,15 +39,17 @@ def to_fouling(values: Array) -> Fouling:
 
 
 def from_scores(scores: Array) -> Array:
-    """Unknowns [..., 3] of scores, each the normal quantile of its place in its range."""
+    """Unknowns [..., 3] of scores, each the normal quantile of its probability under the prior."""
     low, high = jnp.asarray(RANGES.T, scores.dtype)
-    return low + (high - low) * place_of(scores)
+    place = place_of(scores)
+    return low + (high - low) * place * jnp.where(_CUBED, place**2, 1.0)
 
 
 def to_scores(values: Array) -> Array:
     """Scores [..., 3] of unknowns: the inverse of `from_scores`."""
     low, high = jnp.asarray(RANGES.T, values.dtype)
-    return score_of((values - low) / (high - low))
+    place = (values - low) / (high - low)
+    return score_of(jnp.where(_CUBED, jnp.cbrt(place), place))
 
 
 def of_fouling(fouling: Fouling) -> Array:

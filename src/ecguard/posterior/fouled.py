@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtri
 from numpy.typing import NDArray
 
 from ecguard.fouling import Fouling
 from ecguard.posterior import coordinates as co
+from ecguard.posterior import film
 from ecguard.posterior.coordinates import CELL, PER_COUPLE
 from ecguard.posterior.joint import JointLikelihood
 from ecguard.posterior.laplace import (
@@ -60,12 +60,13 @@ def _first_scores(start: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
     apparent = np.asarray(unknowns_of(jnp.asarray(start, jnp.float32)))
     cell = slice(PER_COUPLE, PER_COUPLE + CELL)
     for coverage in FIRST_COVERAGES:
+        score = float(film.to_scores(jnp.asarray([coverage, *film.RANGES[1:, 0]]))[0])
         factor = float(np.log(Fouling().cover(jnp.asarray(coverage)).k0_factor))
         couple = scores_of(apparent, -factor)
         usual = couple.copy()
         usual[:, cell] = 0.0
         for resistance in FIRST_RESISTANCES:
-            own = np.broadcast_to((float(ndtri(coverage)), 0.0, resistance), (len(start), 3))
+            own = np.broadcast_to((score, 0.0, resistance), (len(start), 3))
             yield np.column_stack([couple, own])
             yield np.column_stack([usual, own])
 

@@ -73,7 +73,7 @@ def stretched(
 
     Args:
         mean, low, high: as `stretch_of` takes them [n, d].
-        factor: [d].
+        factor: [d], or for each posterior [n, d].
     """
     middle = np.clip(mean, low, high)
     return np.asarray(middle - factor * (middle - low)), np.asarray(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from ecguard import diagnostics as dg
 from ecguard.posterior.amortised.artefacts import Amortised
@@ -22,6 +23,7 @@ from ecguard.posterior.laplace import Laplace, electrodes, find_peak, log_likeli
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
 from ecguard.posterior.peaks import Peaks
 from ecguard.posterior.tempered import in_blocks, take
+from ecguard.posterior.unknowns import n_unknowns
 from ecguard.protocol.film_evidence import film_evidence
 from ecguard.protocol.protocol import Protocol
 
@@ -29,12 +31,15 @@ BLOCK = 64
 """Electrodes simulated together, filling whole vectors: one compilation serves all sizes."""
 FILM = "film"
 """The one diagnostic that knows what a film does."""
+MUCH = 0.1
+"""Mean coverage from which on a film that fits leaves no doubt."""
 
 _STEP_DIAGNOSTICS = ("chi_square", "lag_one", "cusum", "largest")
 _DRAWS = 400  # of a posterior
 _FIRST = 32  # amortised draws, of which the likeliest start the search
 _STARTS = 2
 _MISFIT = 1.0  # excess chi-square, in its std, above which another start is tried
+_NO_FIT = 5.0  # the same, above which a film is in doubt however much of it is found
 _SEED = 29
 
 
@@ -100,11 +105,42 @@ def infer_clean(
 def infer_fouled(
     protocol: Protocol, steps: tuple[Observation, ...], draws: NDArray[np.float64]
 ) -> Inferred:
-    """Infer n electrodes as ones that may be covered, from `starts`."""
+    """Infer n electrodes as ones that are covered, from `starts`."""
     first = clean_peak(steps[:1], protocol.rests[:1], draws)
     peaks = find_peaks(JointLikelihood.of(steps, protocol.rests), first.scores)
     none = np.zeros((len(draws), 0))
     return _inferred(peaks, none, ())
+
+
+def infer_either(
+    protocol: Protocol, steps: tuple[Observation, ...], draws: NDArray[np.float64]
+) -> Inferred:
+    """Infer n electrodes as ones that are clean or covered, equally likely before any sample.
+
+    Draws come from both models in proportion to their evidence; a clean electrode has a coverage of
+    0, and what its film would be like. Where much of a film fits, no clean one is looked for.
+    Evidence and chi-square are those of the model with a film.
+    """
+    found = infer_fouled(protocol, steps, draws)
+    electrode, coverage = slice(0, n_unknowns(1)), n_unknowns(1)
+    samples = np.sum([np.asarray(step.observed).sum(axis=1) for step in steps], axis=0)
+    fits = found.chi_square <= samples + _NO_FIT * np.sqrt(2 * samples)
+    much = found.draws[:, :, coverage].mean(axis=1) >= MUCH
+    rows = np.flatnonzero(~(fits & much))
+    if not len(rows):
+        return found
+    some = tuple(Observation(*(np.asarray(leaf)[rows] for leaf in step)) for step in steps)
+    clean = Peaks.of((clean_peak(some, protocol.rests, draws[rows]),))
+    film = expit(found.log_evidence[rows] - clean.log_evidence)
+    chance = (np.random.default_rng(_SEED + 1).permutation(_DRAWS) + 0.5) / _DRAWS
+    kept = chance < film[:, None]
+    both = found.draws[rows]
+    none = clean.draw(_DRAWS, _SEED)
+    both[:, :, electrode] = np.where(kept[:, :, None], both[:, :, electrode], none)
+    both[:, :, coverage] *= kept
+    every = found.draws.copy()
+    every[rows] = both
+    return found._replace(draws=every)
 
 
 def _inferred(

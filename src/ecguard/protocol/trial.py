@@ -18,7 +18,7 @@ from ecguard.protocol.inference import (
     BLOCK,
     clean_peak,
     infer_clean,
-    infer_fouled,
+    infer_either,
     predict,
     starts,
 )
@@ -80,11 +80,11 @@ def run_trial(
         severity: of biofouling; NaN takes the path that has no fouling in it [n].
         amortised: a trained density, from whose draws the search starts.
         keys: a random key for each case [n].
-        fouled: whether the model knows that the electrode may be covered.
+        fouled: whether the electrode may be covered for all that is known.
         mode: how the electrodes are fouled.
     """
     steps, draws = _measure(protocol, cases, severity, amortised, keys, mode)
-    found = (infer_fouled if fouled else infer_clean)(protocol, steps, draws)
+    found = (infer_either if fouled else infer_clean)(protocol, steps, draws)
     low, high = np.quantile(found.draws, [0.025, 0.975], axis=1)
     truth = cases.group.unknowns.astype(np.float64)
     return Trial(

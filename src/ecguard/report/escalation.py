@@ -15,7 +15,6 @@ from ecguard.escalation import (
     ASSUMED,
     FAILURE_S,
     FAILURES_S,
-    HEAVY,
     LN_K0,
     Escalation,
     finds_much,
@@ -27,6 +26,7 @@ from ecguard.guardrail.policy import ACTIONS
 from ecguard.intervals import Interval
 from ecguard.posterior.stretch import FEWEST
 from ecguard.posterior.unknowns import names
+from ecguard.protocol.inference import MUCH
 from ecguard.protocol.trial import Trial
 from ecguard.protocol_design import LEVELS, level_of
 from ecguard.report.chapter import Chapter
@@ -46,7 +46,7 @@ LEAST_AUROC = 0.95
 VOLTAMMOGRAM, DESIGNED = "one voltammogram", "designed protocol"
 REFIT, STRETCHED = "refit with a film", "refit, stretched"
 JUDGED = {
-    "test": "clean electrodes, with a film in the model where the evidence prefers one",
+    "test": "clean electrodes",
     "fouled": f"coverage {Biofouling.full:g}, where the stretch was learnt",
     "tested": "all severities that the policy is judged on",
 }
@@ -104,14 +104,20 @@ def recovery_table(result: Escalation) -> Markdown:
 
 def stretch_table(result: Escalation) -> Markdown:
     """By how much the intervals of a refit are stretched, and what tells."""
-    row = [f"{factor:.2f}" for factor in result.stretch.factor]
+    rows = [
+        [words, *(f"{factor:.2f}" for factor in own.factor)]
+        for words, own in (
+            (f"{MUCH:g} or more", result.stretch),
+            (f"less than {MUCH:g}", result.little),
+        )
+    ]
     words = (
-        f"From {result.stretch.n} calibration electrodes, fouled to {Biofouling.full:g}, whose "
-        f"refit finds a coverage of {HEAVY:g} or more, as do those that are stretched."
+        f"The first row is from {result.stretch.n} calibration electrodes, fouled to "
+        f"{Biofouling.full:g}; the second from {result.little.n} clean ones, by the clean model."
     )
     if result.stretch.n < FEWEST:
         words += f" Fewer than {FEWEST} do not support 95 %: their largest ratio is taken."
-    return Markdown(f"{table(list(names(1)), [row])}\n{words}")
+    return Markdown(f"{table(['coverage that the refit finds', *names(1)], rows)}\n{words}")
 
 
 def levels_table(result: Escalation) -> Markdown:
@@ -148,12 +154,10 @@ def error_panel(result: Escalation) -> Figure:
         if name != STRETCHED  # moves no mean
     }
     refit = result.refit["tested"]
-    found = [np.nan_to_num(level_of(refit, k).mean[:, _COVERAGE]) for k in range(len(LEVELS))]
+    found = [level_of(refit, k).mean[:, _COVERAGE] for k in range(len(LEVELS))]
     films: dict[str, tuple[Any, Any]] = {}
     for name, share in (("median", 0.5), ("10 %", 0.1), ("90 %", 0.9)):
-        values = np.quantile(found, share, axis=1)
-        # without a film there is nothing on a logarithmic axis
-        films[name] = (coverage, np.where(values > 0, values, np.nan))
+        films[name] = (coverage, np.quantile(found, share, axis=1))
     films["truth"] = (coverage, coverage)
     x = "coverage at the start"
     return lines_figure(
@@ -444,7 +448,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         together(
             "clean-coverage",
             "test",
-            f"; stretched in {finds_much(result.refit['test']).sum()} of them",
+            f"; much of a film is found in {finds_much(result.refit['test']).sum()} of them",
         ),
         claim(
             "evidence",
@@ -489,13 +493,15 @@ def payload(result: Escalation) -> dict[str, Any]:
             }
             for job in ("test", "fouled", "tested")
         },
-        "stretch": {"factor": result.stretch.factor.round(5), "n": result.stretch.n},
+        "stretch": {
+            name: {"factor": own.factor.round(5), "n": own.n}
+            for name, own in (("much", result.stretch), ("little", result.little))
+        },
         "log_bayes_factor": {
             job: result.log_bayes_factor(job).round(3) for job in ("test", "fouled", "tested")
         },
         "coverage_found": {
-            job: np.nan_to_num(result.refit[job].mean[:, _COVERAGE]).round(5)
-            for job in ("fouled", "tested")
+            job: result.refit[job].mean[:, _COVERAGE].round(5) for job in ("fouled", "tested")
         },
         "mistaken": {
             f"{coefficient:g}": result.error(trial).round(5)
