@@ -1,9 +1,13 @@
 """From notebooks to site: each step once, whole, and again only when its inputs changed."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from multiprocessing import Pipe
+from threading import Thread
 
 import nbformat
 import pytest
@@ -13,6 +17,7 @@ from ecguard.files import sha256
 from ecguard.posterior.amortised.artefacts import BUILT_IN_FOLDER, CHECKPOINT_FILE, META_FILE
 from ecguard.report import runner
 from ecguard.report.notebooks import ChapterError
+from ecguard.report.paths import Layout
 from ecguard.report.payload import load_payload
 from ecguard.report.runner import Run, make_report
 
@@ -327,6 +332,49 @@ def test_errors_of_both_lanes_are_said(report):
     with pytest.raises(ChapterError, match="a = 1 cannot be used"):
         make_report(Run(report, {"profile": "smoke"}, progress=False, say=said.append))
     assert "b = 1 cannot be used" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("cores", "shares"),
+    [
+        ({0, 1}, [[0], [1]]),
+        ({7, 2, 4, 3, 9}, [[2, 4, 9], [3, 7]]),
+        ({5}, [[5], [5]]),
+    ],
+)
+def test_lanes_share_out_the_cores(cores, shares):
+    assert [runner.share_of(cores, place, 2) for place in range(2)] == shares
+
+
+def test_system_without_affinity_leaves_a_lane_as_it_is(monkeypatch):
+    monkeypatch.delattr(runner.os, "sched_setaffinity", raising=False)
+    runner.keep_to_share(0, 2)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="one core only, or a system that confines no process to some of them",
+)
+def test_lane_and_what_it_starts_keep_to_their_cores(tmp_path, monkeypatch):
+    kept = []
+
+    def run_chapter(*_):
+        told = "import os; print(os.sched_getaffinity(0))"
+        started = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True)
+        kept.extend([repr(os.sched_getaffinity(0)), started.stdout.strip()])
+
+    monkeypatch.setattr(runner, "run_chapter", run_chapter)
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    cores = os.sched_getaffinity(0)
+    here, there = Pipe(duplex=False)
+    run, job = Run(Layout(tmp_path), {}, place=1), runner.Job(tmp_path, {}, "", "")
+    # cores are those of a thread: the tests after this one keep theirs
+    lane = Thread(target=runner.run_lane, args=(run, [job], there, 2))
+    lane.start()
+    lane.join()
+    assert here.recv() is None
+    assert kept == [repr(set(runner.share_of(cores, 1, 2)))] * 2
+    assert os.sched_getaffinity(0) == cores
 
 
 def test_lane_that_is_killed_is_an_error():

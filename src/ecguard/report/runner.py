@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing import get_context, parent_process
@@ -154,7 +154,8 @@ class Job(NamedTuple):
 def run_chapters(run: Run, jobs: Sequence[Job]) -> None:
     """Run chapters in order, but those of one of the `LANES` beside those of the other.
 
-    Lanes are processes: an interrupt from the keyboard reaches the notebook that runs in each.
+    Lanes are processes: an interrupt from the keyboard reaches the notebook that runs in each. Each
+    keeps to its own share of the cores, as lanes that share them all get in each other's way.
     """
     lanes = [[job for job in jobs if chapter_name(job.source) in names] for names in LANES]
     beside = [lane for lane in lanes if any(stale(run, job) for job in lane)]
@@ -166,7 +167,8 @@ def run_chapters(run: Run, jobs: Sequence[Job]) -> None:
     for place, lane in enumerate(beside):
         here, there = context.Pipe(duplex=False)
         own = replace(run, place=place)
-        context.Process(target=run_lane, args=(own, lane, there), daemon=True).start()
+        arguments = (own, lane, there, len(beside))
+        context.Process(target=run_lane, args=arguments, daemon=True).start()
         there.close()
         ends.append(here)
     errors = [error for error in map(outcome, ends) if error is not None]
@@ -182,8 +184,9 @@ def run_in_order(run: Run, jobs: Sequence[Job]) -> None:
         run_chapter(run, job)
 
 
-def run_lane(run: Run, lane: Sequence[Job], there: Connection) -> None:
+def run_lane(run: Run, lane: Sequence[Job], there: Connection, lanes: int) -> None:
     """Run the chapters of a lane in this process, and send the error that ended it, or None."""
+    keep_to_share(run.place, lanes)
     Thread(target=end_with_parent, daemon=True).start()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # of a device that lanes share
     error: Exception | None = None
@@ -195,6 +198,17 @@ def run_lane(run: Run, lane: Sequence[Job], there: Connection) -> None:
     except KeyboardInterrupt:
         os._exit(130)  # whoever interrupts sees what the first process says
     there.send(error)
+
+
+def keep_to_share(place: int, lanes: int) -> None:
+    """Confine this process and all that it starts to a lane's cores, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, share_of(os.sched_getaffinity(0), place, lanes))
+
+
+def share_of(cores: Collection[int], place: int, lanes: int) -> list[int]:
+    """Cores of a lane, none of them another's; all where there is not one for each lane."""
+    return sorted(cores)[place::lanes] if len(cores) >= lanes else sorted(cores)
 
 
 def end_with_parent() -> None:
