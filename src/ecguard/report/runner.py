@@ -40,7 +40,7 @@ from ecguard.report.provenance import versions
 PUBLISHED = (".json", ".png")
 MOST_SECONDS = 15 * 60
 LANES = (
-    ("family-and-surrogate", "guardrail", "failure-catalogue"),
+    ("family-and-surrogate", "failure-modes", "guardrail", "failure-catalogue"),
     ("protocol-design", "escalation"),
 )
 """Chapters without a claim on speed; a lane runs beside the other, and reads what it has kept."""
