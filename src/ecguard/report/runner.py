@@ -40,8 +40,8 @@ from ecguard.report.provenance import versions
 PUBLISHED = (".json", ".png")
 MOST_SECONDS = 15 * 60
 LANES = (
-    ("family-and-surrogate", "failure-modes", "guardrail", "failure-catalogue"),
-    ("protocol-design", "escalation"),
+    ("family-and-surrogate", "guardrail", "failure-catalogue"),
+    ("failure-modes", "protocol-design", "escalation"),
 )
 """Chapters without a claim on speed; a lane runs beside the other, and reads what it has kept."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
