@@ -618,10 +618,11 @@ def test_real_run_infers_and_detects(real: tuple[ProtocolDesign, Escalation]) ->
     refit, voltammogram = result.refit["fouled"], design.default_trial.fouled
     assert np.median(np.abs(result.error(refit))) < np.median(np.abs(result.error(voltammogram)))
     none = result.log_bayes_factor("test") <= 0
-    assert np.isnan(result.refit["test"].mean[none, 9:]).all()
-    np.testing.assert_array_equal(
-        result.refit["test"].mean[none, :9], tried.clean["test"].mean[none]
-    )
+    kept = result.refit["test"].mean[none]
+    np.testing.assert_array_equal(kept, result.evidence["test"].mean[none])
+    width = (tried.clean["test"].high - tried.clean["test"].low)[none]
+    assert (np.abs(kept[:, :9] - tried.clean["test"].mean[none]) < width).all()
+    assert (kept[:, 9] < 0.1).all()
 
 
 def test_second_run_reads_everything(

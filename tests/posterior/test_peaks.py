@@ -37,8 +37,9 @@ def scores_of_draws(draws: np.ndarray) -> np.ndarray:
     flat = draws.reshape(-1, draws.shape[-1])
     clean = co.to_scores(co.to_coordinates(split(jnp.asarray(flat[:, :D], jnp.float32))), 1)
     low, high = film.RANGES.T
-    covered = special.ndtri((flat[:, D:] - low) / (high - low)) if draws.shape[-1] > D else None
-    both = [np.asarray(clean, np.float64), *([] if covered is None else [covered])]
+    place = (flat[:, D:] - low[: flat.shape[1] - D]) / (high - low)[: flat.shape[1] - D]
+    place[:, :1] = np.cbrt(place[:, :1])  # the prior of the coverage
+    both = [np.asarray(clean, np.float64), special.ndtri(place)]
     return np.concatenate(both, axis=1).reshape(draws.shape)
 
 
