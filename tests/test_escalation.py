@@ -125,7 +125,7 @@ def test_what_is_not_known_stays_inside_of_the_prior(toy: Escalation) -> None:
 
 def test_refits_are_stretched_by_whether_they_find_much_of_a_film(toy: Escalation) -> None:
     much, little = np.linspace(0.5, 2.5, 9), np.linspace(1.5, 0.7, 9)
-    result, own = replace(toy, stretch=Stretch(much, 30), little=Stretch(little, 40)), "tested"
+    result = replace(toy, stretch=Stretch(much, 30), little=Stretch(little, 40))
     own = toy.refit["tested"]
     found, film = result.stretched(own), own.mean[:, 9] >= 0.1
     assert 0 < film.sum() < len(film)

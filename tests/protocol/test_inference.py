@@ -46,7 +46,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def found() -> Inferred:
     numbers = np.arange(N, dtype=float)
     trace = np.repeat(numbers[:, None], 8, axis=1)
-    step = Observation(trace, trace, trace, trace > -1, numbers)
+    time = np.tile(np.linspace(0.0, 1.0, 8), (N, 1))
+    step = Observation(time, 0.0 * time, trace, trace > -1, numbers + 1.0)
     return infer_either(DEFAULT, (step,), np.tile(numbers[:, None, None], (1, 2, 9)))
 
 

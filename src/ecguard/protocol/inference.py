@@ -5,7 +5,7 @@ several peaks under that of one which may be covered. Diagnostics read the clean
 None knows the truth.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -121,22 +121,20 @@ def infer_either(
     0, and what its film would be like. Where much of a film fits, no clean one is looked for.
     Evidence and chi-square are those of the model with a film.
     """
-    found = infer_fouled(protocol, steps, draws)
-    electrode, coverage = slice(0, n_unknowns(1)), n_unknowns(1)
-    samples = np.sum([np.asarray(step.observed).sum(axis=1) for step in steps], axis=0)
-    fits = found.chi_square <= samples + _NO_FIT * np.sqrt(2 * samples)
+    found, coverage = infer_fouled(protocol, steps, draws), n_unknowns(1)
+    samples = JointLikelihood.of(steps, protocol.rests).n_observed
+    fits = _excess(found.chi_square, samples) <= _NO_FIT
     much = found.draws[:, :, coverage].mean(axis=1) >= MUCH
     rows = np.flatnonzero(~(fits & much))
     if not len(rows):
         return found
-    some = tuple(Observation(*(np.asarray(leaf)[rows] for leaf in step)) for step in steps)
+    some = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], steps)
     clean = Peaks.of((clean_peak(some, protocol.rests, draws[rows]),))
     film = expit(found.log_evidence[rows] - clean.log_evidence)
     chance = (np.random.default_rng(_SEED + 1).permutation(_DRAWS) + 0.5) / _DRAWS
     kept = chance < film[:, None]
-    both = found.draws[rows]
-    none = clean.draw(_DRAWS, _SEED)
-    both[:, :, electrode] = np.where(kept[:, :, None], both[:, :, electrode], none)
+    both, none = found.draws[rows], clean.draw(_DRAWS, _SEED)
+    both[:, :, :coverage] = np.where(kept[:, :, None], both[:, :, :coverage], none)
     both[:, :, coverage] *= kept
     every = found.draws.copy()
     every[rows] = both
@@ -159,7 +157,7 @@ def clean_peak(
     best = np.take_along_axis(draws, order[:, :_STARTS, None], axis=1)
     found = find_peak(likelihood, best[:, 0])
     samples = likelihood.n_observed
-    again = np.flatnonzero(found.chi_square > samples + _MISFIT * np.sqrt(2 * samples))
+    again = np.flatnonzero(_excess(found.chi_square, samples) > _MISFIT)
     if not len(again):
         return found
     some = take(likelihood, again)
@@ -169,6 +167,11 @@ def clean_peak(
     for values, own in zip(found, better, strict=True):
         values[again] = own
     return found
+
+
+def _excess(chi_square: NDArray[np.float64], samples: NDArray[Any]) -> NDArray[np.float64]:
+    """Chi-square beyond the number of samples, in its std [n]."""
+    return np.asarray((chi_square - samples) / np.sqrt(2 * samples))
 
 
 def predict(
