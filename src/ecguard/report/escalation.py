@@ -54,6 +54,7 @@ JUDGED = {
 OF_THE_COUPLE = "(the couple alone counts, not resistance and double layer)"
 _COVERAGE, _FILM = len(names(1)), len(names(1)) + 2
 _CELL = (_COVERAGE - 2, _COVERAGE - 1)
+_LEAST_DRAWN = 1e-4  # coverage, below which what is found is as good as none
 
 
 def study(chapter: Chapter) -> Escalation:
@@ -157,7 +158,8 @@ def error_panel(result: Escalation) -> Figure:
     found = [level_of(refit, k).mean[:, _COVERAGE] for k in range(len(LEVELS))]
     films: dict[str, tuple[Any, Any]] = {}
     for name, share in (("median", 0.5), ("10 %", 0.1), ("90 %", 0.9)):
-        films[name] = (coverage, np.quantile(found, share, axis=1))
+        values = np.quantile(found, share, axis=1)
+        films[name] = (coverage, np.where(values >= _LEAST_DRAWN, values, np.nan))
     films["truth"] = (coverage, coverage)
     x = "coverage at the start"
     return lines_figure(
