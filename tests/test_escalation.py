@@ -34,6 +34,7 @@ from toy_protocols import (
     CYCLE,
     DESIGNED,
     ERROR,
+    FILM,
     FILM_MODEL,
     LN_K0,
     N_CELL,
@@ -104,9 +105,15 @@ def test_coverage_is_what_was_planted(toy: Escalation, overconfident: Escalation
 
 
 def scores(unknowns: np.ndarray) -> np.ndarray:
-    """Normal quantiles of places in the prior."""
+    """Normal quantiles of places in the prior; that of a film's coverage is of its cube root."""
     low, high = ranges(1)
-    return np.asarray(stats.norm.ppf(((unknowns - low) / (high - low)).clip(1e-9, 1 - 1e-9)))
+    found = stats.norm.ppf(((unknowns[:, :9] - low) / (high - low)).clip(1e-9, 1 - 1e-9))
+    if unknowns.shape[1] == 9:
+        return np.asarray(found)
+    low, high = np.transpose([(0.0, 1.0), np.log((100.0, 1e4)), np.log((450.0, 7200.0))])
+    places = ((unknowns[:, 9:] - low) / (high - low)).clip(0.0, 1.0)
+    places[:, 0] = np.cbrt(places[:, 0])
+    return np.concatenate([found, stats.norm.ppf(places.clip(1e-6, 1 - 1e-6))], axis=1)
 
 
 def test_what_is_not_known_stays_inside_of_the_prior(toy: Escalation) -> None:
@@ -117,28 +124,57 @@ def test_what_is_not_known_stays_inside_of_the_prior(toy: Escalation) -> None:
     for part, share in zip(wide, (0.5, 0.025, 0.975), strict=True):
         part[:, :9] = low + share * (high - low)
     prior = replace(own, mean=wide[0], low=wide[1], high=wide[2])
-    found = replace(toy, stretch=Stretch(np.full(9, 1.1), 30)).stretched(prior)
+    found = replace(toy, stretch=Stretch(np.full(12, 1.1), 30)).stretched(prior)
     place = (found.low[:, :9] - low) / (high - low)
     np.testing.assert_allclose(place, stats.norm.cdf(1.1 * stats.norm.ppf(0.025)))
     np.testing.assert_allclose((found.high[:, :9] - low) / (high - low), 1 - place)
 
 
 def test_refits_are_stretched_by_whether_they_find_much_of_a_film(toy: Escalation) -> None:
-    much, little = np.linspace(0.5, 2.5, 9), np.linspace(1.5, 0.7, 9)
+    much, little = np.linspace(0.5, 2.5, 12), np.linspace(1.5, 0.7, 9)
     result = replace(toy, stretch=Stretch(much, 30), little=Stretch(little, 40))
     own = toy.refit["tested"]
     found, film = result.stretched(own), own.mean[:, 9] >= 0.1
     assert 0 < film.sum() < len(film)
-    np.testing.assert_array_equal(found.low[:, 9:], own.low[:, 9:])
-    np.testing.assert_array_equal(found.high[:, 9:], own.high[:, 9:])
     least, most = ranges(1)
-    for rows, factor in ((film, much), (~film, little)):
+    for rows, factor in ((film, much[:9]), (~film, little)):
         mean, low, high = (scores(part[rows, :9]) for part in (own.mean, own.low, own.high))
         for ends, moved in ((low, found.low), (high, found.high)):
             place = stats.norm.cdf(mean + factor * (ends - mean))
             np.testing.assert_allclose(moved[rows, :9], least + (most - least) * place)
     assert ((found.low[:, :9] >= least) & (found.high[:, :9] <= most)).all()
     np.testing.assert_array_equal(found.credibility, own.credibility)
+
+
+def test_films_are_stretched_in_their_own_prior_where_much_is_found(toy: Escalation) -> None:
+    """In the cube root of the coverage, where the prior is uniform; not where little is found."""
+    factor = np.concatenate([np.ones(9), [2.0, 0.5, 3.0]])
+    result = replace(toy, stretch=Stretch(factor, 30))
+    own = toy.refit["tested"]
+    found, much = result.stretched(own), own.mean[:, 9] >= 0.1
+    for ends, moved in ((own.low, found.low), (own.high, found.high)):
+        np.testing.assert_array_equal(moved[~much, 9:], ends[~much, 9:])
+        for k, power, least, most in (
+            (9, 3, 0.0, 1.0),
+            (10, 1, np.log(100.0), np.log(1e4)),
+            (11, 1, np.log(450.0), np.log(7200.0)),
+        ):
+            places = ((part[much, k] - least) / (most - least) for part in (own.mean, ends, moved))
+            inside = (place.clip(0.0, 1.0) ** (1 / power) for place in places)
+            mean, before, after = (stats.norm.ppf(own.clip(1e-6, 1 - 1e-6)) for own in inside)
+            wanted = mean + factor[k] * (before - mean)
+            np.testing.assert_allclose(after, wanted.clip(-4.75, 4.75), atol=5e-3)
+
+
+def test_film_coverage_is_of_the_film_that_was_planted(
+    toy: Escalation, overconfident: Escalation
+) -> None:
+    for result, covered in ((toy, COVERED), (overconfident, SHORT_COVERED)):
+        np.testing.assert_allclose(result.film_coverage(result.refit["fouled"]).mean(0), covered)
+    light = level_of(toy.refit["tested"], 2)  # of which the rate of adsorption is a 200th
+    inside = toy.film_coverage(light).mean(axis=0)
+    assert inside[1] == 0.0
+    assert (inside[[0, 2]] > 0.8).all()
 
 
 def test_truth_on_the_end_of_an_interval_is_covered(toy: Escalation) -> None:
@@ -467,8 +503,11 @@ def test_refits_keep_what_was_found_where_no_film_is_preferred(
 
 def factors_of(known: Trial) -> np.ndarray:
     """By how much a hundred posteriors' intervals are to be stretched, in scores."""
-    mean, low, high = (scores(part[:, :9]) for part in (known.mean, known.low, known.high))
-    truth = scores(whole().group.unknowns[known.case].astype(float))
+    mean, low, high = map(scores, (known.mean, known.low, known.high))
+    truth = whole().group.unknowns[known.case].astype(float)
+    if known.mean.shape[1] == 12:
+        truth = np.column_stack([truth, np.tile(FILM, (len(truth), 1))])
+    truth = scores(truth)
     above, below = ((end - mean).clip(1e-12) for end in (high, 2 * mean - low))
     off = np.maximum((truth - mean) / above, (mean - truth) / below)
     return np.asarray(np.sort(off, axis=0)[95])
@@ -486,7 +525,7 @@ def test_stretch_comes_from_calibration_electrodes_with_much_of_a_film(
     heavy = own.mean[:, 9] >= 0.1
     assert heavy.all()
     assert result.stretch.n == 100
-    np.testing.assert_allclose(result.stretch.factor, factors_of(own))
+    np.testing.assert_allclose(result.stretch.factor, factors_of(own), rtol=1e-4)
 
 
 def test_little_of_a_film_is_stretched_as_clean_calibration_electrodes_ask(
@@ -501,7 +540,7 @@ def test_little_of_a_film_is_stretched_as_clean_calibration_electrodes_ask(
     result = run_escalation(design)
     assert result.little.n == 100
     np.testing.assert_allclose(result.little.factor, factors_of(narrow))
-    assert (result.little.factor > 1.5 * result.stretch.factor).all()
+    assert (result.little.factor > 1.5 * result.stretch.factor[:9]).all()
 
 
 def test_light_films_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -517,7 +556,7 @@ def test_without_heavy_films_there_is_no_factor_for_them(monkeypatch: pytest.Mon
     monkeypatch.setattr(escalation, "MUCH", 2.0)
     result, _ = run(monkeypatch)
     assert result.stretch.n == 0
-    np.testing.assert_array_equal(result.stretch.factor, np.ones(9))
+    np.testing.assert_array_equal(result.stretch.factor, np.ones(12))
 
 
 def test_other_films_slow_the_reaction_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

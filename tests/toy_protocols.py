@@ -64,7 +64,7 @@ COVERED, SHORT_COVERED = 0.96, 0.68
 WRONG, SHORT_WRONG = 0.05, 0.35
 FILM = np.array([Biofouling.full, np.log(4200.0), np.log(1800.0)])
 FILM_STD = np.array([0.02, 0.2, 0.1])
-KEPT = Stretch(np.ones(9), 0)
+KEPT, KEPT_CLEAN = (Stretch(np.ones(d), 0) for d in (12, 9))
 
 PACE, SIZE, MISFIT = (1.0, 2.0, 4.0), (1.0, 1.5, 2.0), (10.0, 20.0, 40.0)
 CONFIRMED = (41.0, 77.0)  # misfit of test electrodes at the first and the last design
@@ -284,7 +284,7 @@ def escalation_of(
         for own in OTHER_COEFFICIENTS
     }
     protocol = design.designed_trial.protocol.cleaned()
-    found = Escalation(design, protocol, evidence, refit, mistaken, KEPT, KEPT, {})
+    found = Escalation(design, protocol, evidence, refit, mistaken, KEPT, KEPT_CLEAN, {})
     traces, weight = found.traces("design"), found.weight("design")
     found.policies.update({own: Policy.fit(traces, own, weight) for own in FAILURES_S})
     return found

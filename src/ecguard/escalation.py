@@ -8,12 +8,13 @@ film that no evidence shows is not ruled out.
 The policy's thresholds are chosen on design electrodes by what time and failures cost, and judged
 on test electrodes, half of them clean and half fouled at all severities. Intervals are stretched by
 what calibration electrodes show them to lack: fouled ones where a refit finds much of a film, clean
-ones elsewhere.
+ones, which have no film to tell of, elsewhere.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
@@ -22,6 +23,7 @@ from tqdm.auto import tqdm
 from ecguard.fouling import Fouling
 from ecguard.guardrail.policy import Outcome, Policy, Traces
 from ecguard.intervals import Interval, auroc_interval, mean_interval
+from ecguard.posterior import film as film_unknowns
 from ecguard.posterior.stretch import Stretch, stretch_of, stretched
 from ecguard.posterior.unknowns import names, ranges
 from ecguard.protocol import DEFAULT, Protocol
@@ -43,7 +45,7 @@ REFITTED = ("design", "faulty", "test", "fouled", "tested")
 _MISTAKEN = 50  # test electrodes for each other coefficient
 LN_K0 = names(1).index("ln k0")
 _EDGE = 1e-9  # of the prior's width
-_COUPLE_AND_CELL = slice(0, len(names(1)))
+_FILM = slice(len(names(1)), None)
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Escalation:
         evidence: the designed protocol on electrodes that may be covered, by job of `REFITTED`.
         refit: what a refit ends with, by the same jobs.
         mistaken: refits of fouled electrodes whose film slows otherwise than assumed.
-        stretch: of the intervals of couple and cell where a refit finds much of a film.
-        little: of the same elsewhere.
+        stretch: of the intervals of couple, cell and film where a refit finds much of a film [12].
+        little: of those of couple and cell elsewhere [9].
         policies: fitted on the design set, by what a failure costs, s.
     """
 
@@ -84,15 +86,20 @@ class Escalation:
         d = truth.shape[1]
         return (truth >= trial.low[:, :d]) & (truth <= trial.high[:, :d])
 
+    def film_coverage(self, trial: Trial) -> NDArray[np.bool_]:
+        """Whether the intervals of covered electrodes hold the truth of their films [n, 3]."""
+        truth = _film_truth(trial)
+        return (truth >= trial.low[:, _FILM]) & (truth <= trial.high[:, _FILM])
+
     def stretched(self, trial: Trial) -> Trial:
-        """A refit with stretched intervals of couple and cell."""
-        least, most = ranges(1)
+        """A refit with stretched intervals."""
         low, high = trial.low.copy(), trial.high.copy()
-        much = finds_much(trial)[:, None]
-        factor = np.where(much, self.stretch.factor, self.little.factor)
-        ends = stretched(*_intervals(trial), factor)
-        for values, end in zip((low, high), ends, strict=True):
-            values[:, _COUPLE_AND_CELL] = least + (most - least) * ndtr(end)
+        much = finds_much(trial)
+        for rows, own in ((much, self.stretch), (~much, self.little)):
+            d = len(own.factor)
+            ends = stretched(*_intervals(trial.take(np.flatnonzero(rows)), d), own.factor)
+            for values, end in zip((low, high), ends, strict=True):
+                values[rows, :d] = _unknowns(end)
         return replace(trial, low=low, high=high)
 
     def log_bayes_factor(self, job: str) -> NDArray[np.float64]:
@@ -233,29 +240,52 @@ def _truth(design: ProtocolDesign, trial: Trial) -> Floats:
     return design.bench.whole.group.unknowns[trial.case].astype(np.float64)
 
 
+def _film_truth(trial: Trial) -> Floats:
+    """Unknowns of the films of covered electrodes [n, 3]."""
+    films = film_unknowns.of_fouling(Biofouling().fouling(trial.severity))
+    return np.asarray(films, np.float64)
+
+
 def _stretch(trial: Trial, design: ProtocolDesign) -> Stretch:
     """From all electrodes of a trial; 1 where there are none."""
+    d = trial.mean.shape[1]
     if not len(trial):
-        return Stretch(np.ones(_COUPLE_AND_CELL.stop), 0)
-    return stretch_of(*_intervals(trial), _scores(_truth(design, trial)))
+        return Stretch(np.ones(d), 0)
+    truth = _truth(design, trial)
+    if d > truth.shape[1]:
+        truth = np.column_stack([truth, _film_truth(trial)])
+    return stretch_of(*_intervals(trial, d), _scores(truth))
 
 
 def finds_much(trial: Trial) -> NDArray[np.bool_]:
     """Which posteriors of electrodes that may be covered have a mean coverage of `MUCH` [n]."""
-    return np.asarray(trial.mean[:, _COUPLE_AND_CELL.stop] >= MUCH)
+    return np.asarray(trial.mean[:, _FILM.start] >= MUCH)
 
 
-def _intervals(trial: Trial) -> tuple[Floats, Floats, Floats]:
-    """Scores of the means and ends of couple and cell [n, 9]."""
-    each = (trial.mean, trial.low, trial.high)
-    mean, low, high = (_scores(values[:, _COUPLE_AND_CELL]) for values in each)
+def _intervals(trial: Trial, d: int) -> tuple[Floats, Floats, Floats]:
+    """Scores of the means and ends of the first d unknowns [n, d]."""
+    mean, low, high = (_scores(own[:, :d]) for own in (trial.mean, trial.low, trial.high))
     return mean, low, high
 
 
 def _scores(unknowns: Floats) -> Floats:
-    """Normal quantiles of places in the prior [n, 9]: what is not known stays inside of it."""
+    """Normal quantiles of places in the prior [n, 9 or 12]: what is not known stays inside."""
     low, high = ranges(1)
-    return np.asarray(ndtri(((unknowns - low) / (high - low)).clip(_EDGE, 1.0 - _EDGE)))
+    own, films = np.split(unknowns, [_FILM.start], axis=1)
+    found = ndtri(((own - low) / (high - low)).clip(_EDGE, 1.0 - _EDGE))
+    if not films.shape[1]:
+        return np.asarray(found)
+    return np.concatenate([found, film_unknowns.to_scores(jnp.asarray(films))], axis=1)
+
+
+def _unknowns(scores: Floats) -> Floats:
+    """The inverse of `_scores`, inside of the prior [n, 9 or 12]."""
+    low, high = ranges(1)
+    own, films = np.split(scores, [_FILM.start], axis=1)
+    found = low + (high - low) * ndtr(own)
+    if not films.shape[1]:
+        return np.asarray(found)
+    return np.concatenate([found, film_unknowns.from_scores(jnp.asarray(films))], axis=1)
 
 
 def _some(job: Job, rows: NDArray[np.bool_]) -> Job:

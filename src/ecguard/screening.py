@@ -23,7 +23,7 @@ from ecguard.protocol.inference import (
     Inferred,
     diagnostic_names,
     infer_clean,
-    infer_fouled,
+    infer_either,
     starts,
 )
 from ecguard.protocol.measured import in_words
@@ -187,16 +187,16 @@ class ScreenedSteps:
 
     Attributes:
         clean: under the model of a clean electrode.
-        fouled: under that of one which may be covered.
+        either: of both models by their evidence, see `infer_either`.
     """
 
     clean: Inferred
-    fouled: Inferred
+    either: Inferred
 
     @property
     def log_bayes_factor(self) -> NDArray[np.float64]:
         """ln evidence of the model with a film over the clean one's [n]."""
-        return np.asarray(self.fouled.log_evidence - self.clean.log_evidence)
+        return np.asarray(self.either.log_evidence - self.clean.log_evidence)
 
 
 def judge_steps(
@@ -229,5 +229,6 @@ def judge_steps(
     )  # fmt: skip
     label = np.full(len(first.current), amortised.meta.task_names.index(task))
     begun = starts(amortised, first, label, keys)
-    found = ScreenedSteps(infer_clean(protocol, steps, begun), infer_fouled(protocol, steps, begun))
-    return found, guardrail.judge(found.clean.diagnostics)
+    clean = infer_clean(protocol, steps, begun)
+    found = ScreenedSteps(clean, infer_either(protocol, steps, begun, clean))
+    return found, guardrail.judge(clean.diagnostics)

@@ -43,12 +43,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return rows
 
 
-def found() -> Inferred:
+def found(clean: Inferred | None = None) -> Inferred:
     numbers = np.arange(N, dtype=float)
     trace = np.repeat(numbers[:, None], 8, axis=1)
     time = np.tile(np.linspace(0.0, 1.0, 8), (N, 1))
     step = Observation(time, 0.0 * time, trace, trace > -1, numbers + 1.0)
-    return infer_either(DEFAULT, (step,), np.tile(numbers[:, None, None], (1, 2, 9)))
+    return infer_either(DEFAULT, (step,), np.tile(numbers[:, None, None], (1, 2, 9)), clean)
 
 
 def test_draws_come_from_both_models_by_their_evidence(asked: list[Any]) -> None:
@@ -60,6 +60,18 @@ def test_draws_come_from_both_models_by_their_evidence(asked: list[Any]) -> None
     np.testing.assert_array_equal(draws[:, :, :9] >= 1e6, np.repeat(film[:, :, None], 9, axis=2))
     np.testing.assert_array_equal(draws[:, :, COVERAGE], FOUND[:, None] * film)
     assert (draws[:, :, COVERAGE + 1 :] >= 1e6).all()
+
+
+def test_what_was_found_of_clean_electrodes_is_not_found_again(asked: list[Any]) -> None:
+    none = 10.0 + np.random.default_rng(1).random((N, DRAWS, 9))
+    clean = Inferred(none, np.zeros((N, 0)), np.full(N, 7.0), np.zeros(N), ())
+    draws = found(clean).draws
+    assert asked == []
+    film = draws[:, :, 0] >= 1e6
+    np.testing.assert_array_equal(film.mean(axis=1), [0.75, 0.0, 1.0, 1.0, 0.0, 0.0])
+    for row in range(N):
+        np.testing.assert_array_equal(draws[row, ~film[row], :9], none[row, ~film[row]])
+    assert (found(clean._replace(log_evidence=np.full(N, 99.0))).draws[[0, 2], :, 0] < 1e6).all()
 
 
 def test_evidence_and_misfit_stay_those_of_a_film(asked: list[Any]) -> None:

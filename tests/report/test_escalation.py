@@ -39,15 +39,20 @@ BOUNDS = {
     "coverage": WITHIN,
     "worst-coverage": WITHIN,
     "most-coverage": WITHIN,
+    "film": WITHIN,
     "coverage-all-severities": WITHIN,
     "worst-coverage-all-severities": WITHIN,
+    "film-all-severities": WITHIN,
+    "before-cleaning": WITHIN,
     "clean-coverage": WITHIN,
     "evidence": {"op": ">=", "value": 0.95},
     "criterion-2-policy-risk": BELOW,
     "criterion-2-cheaper-than-escalating": BELOW,
 }
 
-COVERAGES = {name for name in BOUNDS if "coverage" in name} - {"clean-coverage"}
+COVERAGES = {name for name, bound in BOUNDS.items() if bound is WITHIN} - {"clean-coverage"}
+
+TWICE = Stretch(np.full(12, 2.0), 30)
 
 
 @pytest.fixture(scope="module")
@@ -102,24 +107,39 @@ def inside(trial):
     return (trial.low[:, :9] <= truth) & (truth <= trial.high[:, :9])
 
 
+def film_inside(trial):
+    """Of the film's unknowns; adsorption is slower by the severity."""
+    severity = trial.severity
+    truth = np.array([0.78 * severity, np.log(4200.0 * severity), np.log(1800.0) + 0 * severity]).T
+    return (trial.low[:, 9:] <= truth) & (truth <= trial.high[:, 9:])
+
+
 def posteriors_of(result, job):
     """The posteriors of a job, by the names in the chapter."""
     tried, refit = result.design.tried, result.refit[job]
-    trials = (trial_of(tried["default"], job), trial_of(tried[DESIGNED], job), refit)
-    wanted = ("one voltammogram", "designed protocol", "refit with a film", "refit, stretched")
-    return dict(zip(wanted, (*trials, stretched_by_hand(result, refit)), strict=True))
+    trials = {
+        "one voltammogram": trial_of(tried["default"], job),
+        "designed protocol": trial_of(tried[DESIGNED], job),
+        "the same, perhaps a film": result.evidence[job],
+        "refit with a film": refit,
+    }
+    return trials | {"refit, stretched": stretched_by_hand(result, refit)}
 
 
 def stretched_by_hand(result, refit):
     """Intervals about the means, in normal quantiles of the prior, by how much of a film it has."""
     low, high = refit.low.copy(), refit.high.copy()
+    spans = [*np.transpose(ranges(1)), (0.0, 1.0), np.log((100.0, 1e4)), np.log((450.0, 7200.0))]
     for row in range(len(refit)):
         own = result.stretch if refit.mean[row, 9] >= 0.1 else result.little
-        for k, (least, most) in enumerate(np.transpose(ranges(1))):
+        for k, factor in enumerate(own.factor):
+            least, most = spans[k]
+            power, edge = (3, 1e-6) if k == 9 else (1, 1e-9 if k < 9 else 1e-6)
             for ends in (low, high):
-                places = np.array([refit.mean[row, k], ends[row, k]]) - least
-                mean, end = stats.norm.ppf(np.clip(places / (most - least), 1e-9, 1 - 1e-9))
-                moved = stats.norm.cdf(mean + own.factor[k] * (end - mean))
+                places = (np.array([refit.mean[row, k], ends[row, k]]) - least) / (most - least)
+                places = np.clip(places, 0.0, 1.0) ** (1 / power)
+                mean, end = stats.norm.ppf(np.clip(places, edge, 1 - edge))
+                moved = stats.norm.cdf(mean + factor * (end - mean)) ** power
                 ends[row, k] = least + (most - least) * moved
     return replace(refit, low=low, high=high)
 
@@ -155,11 +175,11 @@ def test_study_is_made_on_the_study_of_protocols(chapter, monkeypatch):
 @pytest.mark.parametrize("job", ["test", "fouled", "tested"])
 def test_posteriors_are_of_the_same_electrodes(result, job):
     found = es.posteriors(result, job)
-    assert list(found) == [es.VOLTAMMOGRAM, es.DESIGNED, es.REFIT, es.STRETCHED]
+    assert list(found) == [es.VOLTAMMOGRAM, es.DESIGNED, es.FILMED, es.REFIT, es.STRETCHED]
     for name, own in posteriors_of(result, job).items():
         assert found[name] is own or name == es.STRETCHED
-        np.testing.assert_allclose(found[name].low, own.low)
-        np.testing.assert_allclose(found[name].high, own.high)
+        np.testing.assert_allclose(found[name].low, own.low, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found[name].high, own.high, rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(found[name].mean, own.mean)
         np.testing.assert_array_equal(own.case, result.refit[job].case)
 
@@ -172,7 +192,7 @@ def test_recovery_table_has_errors_and_coverages(result, overconfident):
             for job, kind in (("test", "clean"), ("fouled", "coverage 0.78"))
             for name, own in posteriors_of(study, job).items()
         ]
-        assert len(rows) == 8
+        assert len(rows) == 10
         for cells, (kind, name, own) in zip(rows, wanted, strict=True):
             error, covered = errors_of(own), inside(own)
             assert cells == [
@@ -185,46 +205,54 @@ def test_recovery_table_has_errors_and_coverages(result, overconfident):
                 words(own.credibility < 0.05),
             ]
     rows = rows_of(es.recovery_table(result))
-    assert rows[4][2:5] == ["3.00", "-3.00", "85%"]
-    assert rows[4][5].startswith("0% (")
-    assert rows[6][3:5] == rows[7][3:5] == ["+0.00", "96%"]
-    rows = rows_of(es.recovery_table(replace(overconfident, stretch=Stretch(np.full(9, 2.0), 30))))
-    assert (rows[6][4], rows[7][4]) == ("68%", "96%")
+    assert rows[5][2:5] == ["3.00", "-3.00", "85%"]
+    assert rows[5][5].startswith("0% (")
+    assert rows[7][3:5] == rows[8][3:5] == rows[9][3:5] == ["+0.00", "96%"]
+    rows = rows_of(es.recovery_table(replace(overconfident, stretch=TWICE)))
+    assert (rows[8][4], rows[9][4]) == ("68%", "96%")
     assert "100 test electrodes in each row" in es.recovery_table(result).data
 
 
 def test_stretch_table_names_each_unknown(result):
-    factors = np.arange(1.0, 10.0)
-    many = replace(result, stretch=Stretch(factors, 19), little=Stretch(factors / 2, 40))
+    factors = np.arange(1.0, 13.0)
+    many = replace(result, stretch=Stretch(factors, 19), little=Stretch(factors[:9] / 2, 40))
     much, little = rows_of(es.stretch_table(many))
-    assert much == ["0.1 or more", *(f"{factor}.00" for factor in range(1, 10))]
-    assert little == ["less than 0.1", *(f"{factor / 2:.2f}" for factor in range(1, 10))]
+    assert much == ["0.1 or more", *(f"{factor}.00" for factor in range(1, 13))]
+    halves = (f"{factor / 2:.2f}" for factor in range(1, 10))
+    assert little == ["less than 0.1", *halves, "–", "–", "–"]
     text = es.stretch_table(many).data
     assert all(name in text for name in names(1))
+    assert "| Cdl | coverage of the film | ln k_ads | ln R_film |" in text
+    refit = result.refit["fouled"]
+    stretched = stretched_by_hand(many, refit)
+    before, after = (np.median(own.high[:, 9] - own.low[:, 9]) for own in (refit, stretched))
+    assert f"coverage is {after:.2f} wide in the median, {before:.2f} before" in text
+    assert after > 3 * before
     assert "from 19 calibration electrodes, fouled to 0.78; the second from 40 clean" in text
     assert "Fewer" not in text
-    few = es.stretch_table(replace(result, stretch=Stretch(np.ones(9), 18))).data
+    few = es.stretch_table(replace(result, stretch=Stretch(np.ones(12), 18))).data
     assert "Fewer than 19 do not support 95 %" in few
 
 
 def test_levels_table_counts_truths_inside_by_coverage(result, overconfident):
-    for study in (result, replace(overconfident, stretch=Stretch(np.full(9, 2.0), 30))):
+    for study in (result, replace(overconfident, stretch=TWICE)):
         rows = rows_of(es.levels_table(study))
         refit = posteriors_of(study, "tested")[es.STRETCHED]
         assert len(rows) == N_LEVELS
         for k, cells in enumerate(rows):
             own = level_of(refit, k)
-            covered = inside(own)
+            covered, film = inside(own), film_inside(own)
             assert cells == [
                 f"{COVERAGE[k]:.2g}",
                 f"{covered.mean():.0%}",
                 *(words(covered[:, column]) for column in (LN_K0, 7, 8)),
+                *(words(film[:, column]) for column in (0, 2)),
                 words(own.credibility < 0.05),
             ]
     # only where much of a film is found
     assert float(rows[-1][1][:-1]) > 85 > 75 > float(rows[N_LEVELS // 2][1][:-1])
     table = es.levels_table(result).data
-    assert "| ln k0 | Ru | Cdl |" in table
+    assert "| ln k0 | Ru | Cdl | coverage of the film | ln R_film |" in table
     assert f"{N_CELL} test electrodes in each row" in table
 
 
@@ -497,8 +525,11 @@ def test_claims_have_their_ids_and_bounds(chapter, result):
         "coverage": es.COVERAGE_FIGURE,
         "worst-coverage": es.COVERAGE_FIGURE,
         "most-coverage": es.COVERAGE_FIGURE,
+        "film": "",
         "coverage-all-severities": "",
         "worst-coverage-all-severities": "",
+        "film-all-severities": "",
+        "before-cleaning": "",
         "clean-coverage": "",
         "evidence": es.EVIDENCE_FIGURE,
         "criterion-2-policy-risk": es.POLICY_FIGURE,
@@ -514,9 +545,19 @@ def test_claims_hold_on_the_plan(chapter, result):
     assert found["k0-error"].value == pytest.approx(medians[0] / medians[1])
     assert found["k0-error"].note == f"{medians[0]:.2f} against {medians[1]:.2f}."
     assert medians[1] == pytest.approx(-BIAS, abs=0.01)
-    for key in ("coverage", "worst-coverage", "clean-coverage"):
+    for key in ("coverage", "worst-coverage", "film", "clean-coverage"):
         assert (found[key].value, found[key].n) == (pytest.approx(COVERED), CYCLE)
-    assert "resistance, which are not stretched, 0.96 and 0.96" in found["coverage"].note
+    assert "for coverage of the film alone, the unknown of the film" in found["film"].text
+    assert found["film"].note == "Before stretching 0.96 (coverage of the film)."
+    evidence = result.evidence["tested"]
+    before = found["before-cleaning"]
+    assert (before.value, before.n) == (pytest.approx(inside(evidence).mean()), CYCLE)
+    assert "before cleaning and without stretching" in before.text
+    film = stretched_by_hand(result, result.refit["tested"])
+    covers, plain = (film_inside(own)[:, 0].mean() for own in (film, evidence))
+    light = found["film-all-severities"]
+    assert (light.value, light.n) == (pytest.approx(covers), CYCLE)
+    assert light.note == f"Before cleaning, without stretching, {plain:.2f}."
     assert "coverage 0.78, where the stretch was learnt" in found["coverage"].text
     tested = inside(stretched_by_hand(result, result.refit["tested"]))
     everywhere = found["coverage-all-severities"]
@@ -585,15 +626,29 @@ def test_an_unknown_that_is_always_covered_fails_alone(chapter, result):
     assert found.note == "Before stretching 1.00 (Ru)."
 
 
-def test_films_that_are_missed_are_told(chapter, result):
+def test_films_that_are_missed_fail_alone(chapter, result):
     own = result.refit["fouled"]
     low = own.low.copy()
-    low[:50, 9] = own.high[:50, 9]  # the film's coverage in half of the electrodes
-    low[:, 11] = own.high[:, 11] + 1.0  # its resistance in all
+    low[:, 11] = own.high[:, 11] + 1.0  # the film's resistance in all
     other = replace(result, refit=result.refit | {"fouled": replace(own, low=low)})
-    with_film = (own.low[:, 9] <= 0.78) & (own.high[:, 9] >= 0.78)
-    note = claims_of(chapter, other)["coverage"].note
-    assert f"not stretched, {with_film[50:].sum() / CYCLE:.2f} and 0.00" in note
+    assert failed(chapter, other) == {"film"}
+    found = claims_of(chapter, other)["film"]
+    assert found.value == 0.0
+    assert "for ln R_film alone" in found.text
+    assert found.note == "Before stretching 0.00 (ln R_film)."
+
+
+def test_light_films_that_are_missed_fail_alone(chapter, result):
+    own = result.refit["tested"]
+    low, light = own.low.copy(), own.severity < 0.05
+    low[light, 9] = own.high[light, 9] + 1.0
+    other = replace(result, refit=result.refit | {"tested": replace(own, low=low)})
+    assert failed(chapter, other) == {"film-all-severities"}
+    evidence = result.evidence["tested"]
+    low = evidence.low.copy()
+    low[light, :9] = evidence.high[light, :9] + 1.0
+    other = replace(result, evidence=result.evidence | {"tested": replace(evidence, low=low)})
+    assert failed(chapter, other) == {"before-cleaning"}
 
 
 def test_overconfident_refits_fail_coverage_alone(chapter, overconfident):
@@ -605,23 +660,24 @@ def test_overconfident_refits_fail_coverage_alone(chapter, overconfident):
 
 
 def test_overconfident_refits_that_are_stretched_hold(chapter, overconfident):
-    mended = replace(overconfident, stretch=Stretch(np.full(9, 2.0), 30))
+    mended = replace(overconfident, stretch=TWICE)
     # lighter films are not stretched
-    assert failed(chapter, mended) == {"coverage-all-severities", "worst-coverage-all-severities"}
+    severities = {f"{name}-all-severities" for name in ("coverage", "worst-coverage", "film")}
+    assert failed(chapter, mended) == severities | {"before-cleaning"}
     found = claims_of(chapter, mended)
     assert found["coverage"].value == pytest.approx(COVERED, abs=0.01)
     assert found["worst-coverage"].note == f"Before stretching {SHORT_COVERED:.2f} (ln D_ox)."
 
 
 def test_refits_that_are_stretched_too_far_fail(chapter, result):
-    wide = replace(result, stretch=Stretch(np.full(9, 2.0), 30))
-    assert failed(chapter, wide) == {"coverage", "worst-coverage", "most-coverage"}
+    wide = replace(result, stretch=TWICE)
+    assert failed(chapter, wide) == {"coverage", "worst-coverage", "most-coverage", "film"}
 
 
 def test_clean_electrodes_with_much_of_a_film_are_stretched_too(chapter, result):
     film = result.refit["fouled"]  # as if it were found on clean electrodes
     other = replace(result, refit=result.refit | {"test": film})
-    found = claims_of(chapter, replace(other, stretch=Stretch(np.full(9, 0.5), 30)))
+    found = claims_of(chapter, replace(other, stretch=Stretch(np.full(12, 0.5), 30)))
     assert found["clean-coverage"].value == pytest.approx(SHORT_COVERED, abs=0.02)
     assert f"; much of a film is found in {CYCLE} of them." in found["clean-coverage"].note
     plain = claims_of(chapter, result)["clean-coverage"]

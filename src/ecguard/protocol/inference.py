@@ -113,13 +113,22 @@ def infer_fouled(
 
 
 def infer_either(
-    protocol: Protocol, steps: tuple[Observation, ...], draws: NDArray[np.float64]
+    protocol: Protocol,
+    steps: tuple[Observation, ...],
+    draws: NDArray[np.float64],
+    clean: Inferred | None = None,
 ) -> Inferred:
     """Infer n electrodes as ones that are clean or covered, equally likely before any sample.
 
     Draws come from both models in proportion to their evidence; a clean electrode has a coverage of
     0, and what its film would be like. Where much of a film fits, no clean one is looked for.
     Evidence and chi-square are those of the model with a film.
+
+    Args:
+        protocol: that was measured.
+        steps: what was observed in each.
+        draws: `starts` of the electrodes.
+        clean: what `infer_clean` found of them, where it was asked.
     """
     found, coverage = infer_fouled(protocol, steps, draws), n_unknowns(1)
     samples = JointLikelihood.of(steps, protocol.rests).n_observed
@@ -128,12 +137,16 @@ def infer_either(
     rows = np.flatnonzero(~(fits & much))
     if not len(rows):
         return found
-    some = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], steps)
-    clean = Peaks.of((clean_peak(some, protocol.rests, draws[rows]),))
-    film = expit(found.log_evidence[rows] - clean.log_evidence)
+    if clean is None:
+        some = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], steps)
+        peaks = Peaks.of((clean_peak(some, protocol.rests, draws[rows]),))
+        none, evidence = peaks.draw(_DRAWS, _SEED), peaks.log_evidence
+    else:
+        none, evidence = clean.draws[rows], clean.log_evidence[rows]
+    film = expit(found.log_evidence[rows] - evidence)
     chance = (np.random.default_rng(_SEED + 1).permutation(_DRAWS) + 0.5) / _DRAWS
     kept = chance < film[:, None]
-    both, none = found.draws[rows], clean.draw(_DRAWS, _SEED)
+    both = found.draws[rows]
     both[:, :, :coverage] = np.where(kept[:, :, None], both[:, :, :coverage], none)
     both[:, :, coverage] *= kept
     every = found.draws.copy()

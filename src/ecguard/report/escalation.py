@@ -24,7 +24,8 @@ from ecguard.escalation import (
 from ecguard.guardrail import flag_rate
 from ecguard.guardrail.policy import ACTIONS
 from ecguard.intervals import Interval
-from ecguard.posterior.stretch import FEWEST
+from ecguard.posterior.film import NAMES as FILM
+from ecguard.posterior.stretch import FEWEST, Stretch
 from ecguard.posterior.unknowns import names
 from ecguard.protocol.inference import MUCH
 from ecguard.protocol.trial import Trial
@@ -44,7 +45,7 @@ ERROR_RATIO = 1 / 5
 COVERED = (0.90, 0.98)
 LEAST_AUROC = 0.95
 VOLTAMMOGRAM, DESIGNED = "one voltammogram", "designed protocol"
-REFIT, STRETCHED = "refit with a film", "refit, stretched"
+FILMED, REFIT, STRETCHED = "the same, perhaps a film", "refit with a film", "refit, stretched"
 JUDGED = {
     "test": "clean electrodes",
     "fouled": f"coverage {Biofouling.full:g}, where the stretch was learnt",
@@ -52,8 +53,10 @@ JUDGED = {
 }
 """Jobs whose refits the claims judge."""
 OF_THE_COUPLE = "(the couple alone counts, not resistance and double layer)"
-_COVERAGE, _FILM = len(names(1)), len(names(1)) + 2
+_COVERAGE = len(names(1))
 _CELL = (_COVERAGE - 2, _COVERAGE - 1)
+_RESISTANCE = FILM.index("ln R_film")
+_OF_FILM = ("coverage of the film", *FILM[1:])
 _LEAST_DRAWN = 1e-4  # coverage, below which what is found is as good as none
 
 
@@ -68,6 +71,7 @@ def posteriors(result: Escalation, job: str) -> dict[str, Trial]:
     return {
         VOLTAMMOGRAM: design.default_trial.of(job),
         DESIGNED: design.designed_trial.of(job),
+        FILMED: result.evidence[job],
         REFIT: result.refit[job],
         STRETCHED: result.stretched(result.refit[job]),
     }
@@ -95,7 +99,7 @@ def recovery_table(result: Escalation) -> Markdown:
         "posterior",
         "median error of ln k0, absolute",
         "signed",
-        "truth inside 95 %, all unknowns",
+        "truth inside 95 %, all of couple and cell",
         "truth inside 95 %, ln k0",
         "couple outside the joint region",
     ]
@@ -105,20 +109,32 @@ def recovery_table(result: Escalation) -> Markdown:
 
 def stretch_table(result: Escalation) -> Markdown:
     """By how much the intervals of a refit are stretched, and what tells."""
+    unknowns = (*names(1), *_OF_FILM)
+
+    def row(words: str, own: Stretch) -> list[str]:
+        none = ["–"] * (len(unknowns) - len(own.factor))
+        return [words, *(f"{factor:.2f}" for factor in own.factor), *none]
+
     rows = [
-        [words, *(f"{factor:.2f}" for factor in own.factor)]
-        for words, own in (
-            (f"{MUCH:g} or more", result.stretch),
-            (f"less than {MUCH:g}", result.little),
-        )
+        row(f"{MUCH:g} or more", result.stretch),
+        row(f"less than {MUCH:g}", result.little),
     ]
     words = (
         f"The first row is from {result.stretch.n} calibration electrodes, fouled to "
         f"{Biofouling.full:g}; the second from {result.little.n} clean ones, by the clean model."
     )
+    fouled = posteriors(result, "fouled")
+    widths = (
+        np.median(fouled[name].high - fouled[name].low, axis=0) for name in (REFIT, STRETCHED)
+    )
+    before, after = (own[_COVERAGE] for own in widths)
+    words += (
+        f" At severity 1 the interval of the film's coverage is {after:.2f} wide in the median, "
+        f"{before:.2f} before stretching."
+    )
     if result.stretch.n < FEWEST:
         words += f" Fewer than {FEWEST} do not support 95 %: their largest ratio is taken."
-    return Markdown(f"{table(['coverage that the refit finds', *names(1)], rows)}\n{words}")
+    return Markdown(f"{table(['coverage that the refit finds', *unknowns], rows)}\n{words}")
 
 
 def levels_table(result: Escalation) -> Markdown:
@@ -127,19 +143,21 @@ def levels_table(result: Escalation) -> Markdown:
     rows = []
     for k, level in enumerate(LEVELS):
         own = level_of(refit, k)
-        inside = result.coverage(own)
+        inside, film = result.coverage(own), result.film_coverage(own)
         rows.append(
             [
                 f"{Biofouling.full * level:.2g}",
                 f"{inside.mean():.0%}",
                 *(percent(flag_rate(inside[:, unknown])) for unknown in shown),
+                *(percent(flag_rate(film[:, unknown])) for unknown in (0, _RESISTANCE)),
                 percent(flag_rate(own.wrong)),
             ]
         )
     head = [
         "coverage",
-        "truth inside 95 %, all unknowns",
+        "truth inside 95 %, all of couple and cell",
         *(names(1)[unknown] for unknown in shown),
+        *(_OF_FILM[unknown] for unknown in (0, _RESISTANCE)),
         "couple outside the joint region",
     ]
     n = len(result.refit["tested"]) // len(LEVELS)
@@ -381,12 +399,14 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
     before, after = (
         np.abs(result.error(posteriors(result, "fouled")[name])) for name in (VOLTAMMOGRAM, REFIT)
     )
-    inside = {job: result.coverage(posteriors(result, job)[STRETCHED]) for job in JUDGED}
+    judged = {job: posteriors(result, job)[STRETCHED] for job in JUDGED}
     rates: dict[str, Callable[[NDArray[Any]], Interval]] = {
         "fouled": flag_rate,
         "tested": partial(mean_of_electrodes, case=result.refit["tested"].case),
     }
-    film = _film_coverage(result)
+    covers, before_cleaning = (
+        result.film_coverage(own)[:, 0] for own in (judged["tested"], result.evidence["tested"])
+    )
     risks = {name: result.mean(own.failed).value for name, own in result.outcomes().items()}
 
     def claim(
@@ -397,30 +417,40 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             note=note, figure=figure,
         )  # fmt: skip
 
-    def together(key: str, job: str, note: str = "") -> Claim:
-        each = inside[job].mean(axis=0)
+    def together(
+        key: str,
+        job: str,
+        note: str = "",
+        of: str = STRETCHED,
+        whose: str = "the refit's stretched",
+    ) -> Claim:
+        held = result.coverage(posteriors(result, job)[of])
+        each = held.mean(axis=0)
         return claim(
             key,
-            "Share of true values inside the refit's stretched 95 % intervals, all unknowns of "
-            f"couple and cell: {JUDGED[job]}.",
-            mean_of_electrodes(inside[job].mean(axis=1), result.refit[job].case),
+            f"Share of true values inside {whose} 95 % intervals, all unknowns of couple and cell: "
+            f"{JUDGED[job]}.",
+            mean_of_electrodes(held.mean(axis=1), result.refit[job].case),
             {"op": "within", "value": list(COVERED)},
             COVERAGE_FIGURE if job == "fouled" else "",
             f"By unknown from {each.min():.2f} ({names(1)[each.argmin()]}) to "
             f"{each.max():.2f}{note}.",
         )
 
-    def alone(key: str, job: str, pick: Callable[[NDArray[Any]], Any], words: str) -> Claim:
-        unstretched = result.coverage(result.refit[job]).mean(axis=0)
-        own, before = int(pick(inside[job].mean(axis=0))), int(pick(unstretched))
+    def alone(
+        key: str, job: str, pick: Callable[[NDArray[Any]], Any], words: str, film: bool = False
+    ) -> Claim:
+        cover, labels = (result.film_coverage, _OF_FILM) if film else (result.coverage, names(1))
+        held, unstretched = cover(judged[job]), cover(result.refit[job]).mean(axis=0)
+        own, before = int(pick(held.mean(axis=0))), int(pick(unstretched))
         return claim(
             key,
-            f"The same for {names(1)[own]} alone, the unknown whose truth is inside {words}: "
-            f"{JUDGED[job]}.",
-            rates[job](inside[job][:, own]),
+            f"The same for {labels[own]} alone, the unknown{' of the film' if film else ''} whose "
+            f"truth is inside {words}: {JUDGED[job]}.",
+            rates[job](held[:, own]),
             {"op": "within", "value": list(COVERED)},
-            COVERAGE_FIGURE if job == "fouled" else "",
-            f"Before stretching {unstretched[before]:.2f} ({names(1)[before]}).",
+            COVERAGE_FIGURE if job == "fouled" and not film else "",
+            f"Before stretching {unstretched[before]:.2f} ({labels[before]}).",
         )
 
     return (
@@ -433,20 +463,30 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
             ERROR_FIGURE,
             f"{np.median(after):.2f} against {np.median(before):.2f}.",
         ),
-        together(
-            "coverage",
-            "fouled",
-            "; of the film's coverage and resistance, which are not stretched, "
-            f"{film[0].mean():.2f} and {film[1].mean():.2f}",
-        ),
+        together("coverage", "fouled"),
         alone("worst-coverage", "fouled", np.argmin, "least often"),
         alone("most-coverage", "fouled", np.argmax, "most often"),
+        alone("film", "fouled", np.argmin, "least often", film=True),
         together(
             "coverage-all-severities",
             "tested",
             f"; {len(result.refit['tested'])} traces at {len(LEVELS)} severities",
         ),
         alone("worst-coverage-all-severities", "tested", np.argmin, "least often"),
+        claim(
+            "film-all-severities",
+            f"The same for the coverage of the film alone: {JUDGED['tested']}.",
+            rates["tested"](covers),
+            {"op": "within", "value": list(COVERED)},
+            "",
+            f"Before cleaning, without stretching, {before_cleaning.mean():.2f}.",
+        ),
+        together(
+            "before-cleaning",
+            "tested",
+            of=FILMED,
+            whose="the designed protocol's, before cleaning and without stretching,",
+        ),
         together(
             "clean-coverage",
             "test",
@@ -526,17 +566,6 @@ def payload(result: Escalation) -> dict[str, Any]:
 def median_error(result: Escalation, trial: Trial) -> float:
     """Median absolute error of ln k0."""
     return float(np.median(np.abs(result.error(trial))))
-
-
-def _film_coverage(result: Escalation) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether the refit's intervals hold the film's true coverage and resistance, severity 1."""
-    trial = result.refit["fouled"]
-    film = Biofouling().film
-    truths = ((_COVERAGE, film.initial_theta), (_FILM, np.log(film.Rfilm_theta_max_ohm)))
-    first, second = (
-        (trial.low[:, place] <= truth) & (truth <= trial.high[:, place]) for place, truth in truths
-    )
-    return first, second
 
 
 def _median_ratio(

@@ -272,13 +272,13 @@ def _of_film(film: ScreenedSteps, row: int, samples: int) -> str:
     if not nats > 0:
         return f"a film does not explain it better than a clean electrode ({nats:.1f} nats)"
     better = f"a film explains it better by {nats:.1f} nats"
-    misfit = film.fouled.chi_square[row]
+    misfit = film.either.chi_square[row]
     if stats.chi2.sf(misfit, samples) < _MISFIT:
         return (
             f"{better}, but does not fit either (chi-square {misfit:.0f} of {samples} samples): "
             "something else is wrong"
         )
-    coverage = film.fouled.draws[row, :, -len(FILM)]
+    coverage = film.either.draws[row, :, -len(FILM)]
     low, high = np.quantile(coverage, [0.025, 0.975])
     return (
         f"{better}, with a coverage of {low:.2g} to {high:.2g}; a resistance in series that the "
@@ -322,8 +322,8 @@ def save_judged(judged: Judged, out_dir: Path | str, started: float) -> Path:
         if film is not None:
             own["film"] = {
                 "log_bayes_factor": film.log_bayes_factor[row],
-                "chi_square": film.fouled.chi_square[row],
-                "posterior": _posterior((*clean, *FILM), film.fouled.draws[row]),
+                "chi_square": film.either.chi_square[row],
+                "posterior": _posterior((*clean, *FILM), film.either.draws[row]),
             }
         word = "flagged" if verdict.flagged[row] else "not flagged"
         words = f"{word}, p = {verdict.p_value[row]:.2g}"
