@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from ecguard.case_sets import CaseSet, CaseSetSettings, draw_case_sets
 from ecguard.engines import case_keys
@@ -90,10 +91,13 @@ def test_fouled_electrodes_are_flagged_and_a_film_explains_them(
     assert verdict.flagged.tolist() == [False, False, True, True]
     assert (found.log_bayes_factor[2:] > 10).all()
     assert (found.log_bayes_factor[:2] < 0).all()
-    low, high = np.quantile(found.fouled.draws[2:, :, 9], [0.005, 0.995], axis=1)
+    low, high = np.quantile(found.either.draws[2:, :, 9], [0.005, 0.995], axis=1)
     assert (low < Biofouling.full).all()
     assert (high > Biofouling.full).all()
-    assert found.fouled.draws.shape == (N, 400, 12)
+    assert found.either.draws.shape == (N, 400, 12)
+    # electrodes that may be clean are so in the share that the evidence leaves
+    covered = (found.either.draws[:2, :, 9] > 0).mean(axis=1)
+    np.testing.assert_allclose(covered, expit(found.log_bayes_factor[:2]), atol=1 / 400)
     shapes = [mean.shape for mean in found.clean.expected]
     assert shapes == [step.current.shape for step in steps]
 
