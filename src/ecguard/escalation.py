@@ -14,7 +14,7 @@ ones, which have no film to tell of, elsewhere.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
@@ -23,7 +23,8 @@ from tqdm.auto import tqdm
 from ecguard.fouling import Fouling
 from ecguard.guardrail.policy import Outcome, Policy, Traces
 from ecguard.intervals import Interval, auroc_interval, mean_interval
-from ecguard.posterior import film as film_unknowns
+from ecguard.posterior.film import from_scores, of_fouling, to_scores
+from ecguard.posterior.laplace import row_by_row
 from ecguard.posterior.stretch import Stretch, stretch_of, stretched
 from ecguard.posterior.unknowns import names, ranges
 from ecguard.protocol import DEFAULT, Protocol
@@ -46,6 +47,7 @@ _MISTAKEN = 50  # test electrodes for each other coefficient
 LN_K0 = names(1).index("ln k0")
 _EDGE = 1e-9  # of the prior's width
 _FILM = slice(len(names(1)), None)
+_film_scores, _film_unknowns = jax.jit(to_scores), jax.jit(from_scores)
 
 
 @dataclass(frozen=True)
@@ -242,7 +244,7 @@ def _truth(design: ProtocolDesign, trial: Trial) -> Floats:
 
 def _film_truth(trial: Trial) -> Floats:
     """Unknowns of the films of covered electrodes [n, 3]."""
-    films = film_unknowns.of_fouling(Biofouling().fouling(trial.severity))
+    films = of_fouling(Biofouling().fouling(trial.severity))
     return np.asarray(films, np.float64)
 
 
@@ -275,7 +277,7 @@ def _scores(unknowns: Floats) -> Floats:
     found = ndtri(((own - low) / (high - low)).clip(_EDGE, 1.0 - _EDGE))
     if not films.shape[1]:
         return np.asarray(found)
-    return np.concatenate([found, film_unknowns.to_scores(jnp.asarray(films))], axis=1)
+    return np.concatenate([found, row_by_row(_film_scores, films)], axis=1)
 
 
 def _unknowns(scores: Floats) -> Floats:
@@ -285,7 +287,7 @@ def _unknowns(scores: Floats) -> Floats:
     found = low + (high - low) * ndtr(own)
     if not films.shape[1]:
         return np.asarray(found)
-    return np.concatenate([found, film_unknowns.from_scores(jnp.asarray(films))], axis=1)
+    return np.concatenate([found, row_by_row(_film_unknowns, films)], axis=1)
 
 
 def _some(job: Job, rows: NDArray[np.bool_]) -> Job:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import Array
 from scipy import stats
 
 from ecguard.case_sets import CaseSetSettings, draw_case_sets
@@ -13,7 +14,14 @@ from ecguard.errors import InputError
 from ecguard.posterior import coordinates as co
 from ecguard.posterior import film, laplace
 from ecguard.posterior.joint import JointLikelihood
-from ecguard.posterior.laplace import Laplace, LaplaceSettings, curvature, find_peak, unknowns_of
+from ecguard.posterior.laplace import (
+    Laplace,
+    LaplaceSettings,
+    curvature,
+    find_peak,
+    row_by_row,
+    unknowns_of,
+)
 from ecguard.posterior.likelihood import Observation
 from ecguard.posterior.unknowns import n_unknowns, split
 from ecguard.protocol import DEFAULT, currents, observe
@@ -217,3 +225,18 @@ def test_more_cases_than_a_batch_holds_reach_the_same_peaks(
     scale = np.abs(wanted.precision).max(axis=(1, 2))[:, None, None]
     np.testing.assert_allclose(found.precision / scale, wanted.precision / scale, atol=0.02)
     np.testing.assert_allclose(curvature(many, start) / scale, there / scale, atol=1e-3)
+
+
+def test_rows_are_shown_in_one_shape_however_many_they_are() -> None:
+    shapes = []
+
+    def job(rows: Array) -> Array:
+        shapes.append(rows.shape)
+        return 2 * rows
+
+    for shape in ((2, 3), (5000, 3), (70, 61, 3)):
+        values = np.random.default_rng(0).random(shape)
+        np.testing.assert_allclose(row_by_row(job, values), 2 * values, rtol=1e-6)
+    assert shapes == [(4096, 3)] * 5
+    assert row_by_row(job, np.zeros((0, 3))).shape == (0, 3)
+    assert len(shapes) == 5

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from numpy.typing import NDArray
 
 from ecguard.fouling import Fouling
@@ -13,9 +15,10 @@ from ecguard.posterior.coordinates import CELL, PER_COUPLE
 from ecguard.posterior.joint import JointLikelihood
 from ecguard.posterior.laplace import (
     LaplaceSettings,
+    electrodes,
     find_peak,
     log_likelihoods,
-    unknowns_of,
+    row_by_row,
 )
 from ecguard.posterior.peaks import Peaks
 from ecguard.posterior.unknowns import ranges, split
@@ -57,7 +60,7 @@ def find_peaks(
 
 def _first_scores(start: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
     """Places [n, 12] to start from: each keeps the apparent rate constant."""
-    apparent = np.asarray(unknowns_of(jnp.asarray(start, jnp.float32)))
+    apparent = electrodes(start)
     cell = slice(PER_COUPLE, PER_COUPLE + CELL)
     for coverage in FIRST_COVERAGES:
         score = float(film.to_scores(jnp.asarray([coverage, *film.RANGES[1:, 0]]))[0])
@@ -85,5 +88,9 @@ def scores_of(
     moved = np.array(unknowns, np.float64)
     moved[:, _LN_K0] += ln_k0_shift
     moved = np.clip(moved, low + room, high - room)
-    coordinates = co.to_coordinates(split(jnp.asarray(moved, jnp.float32)))
-    return np.clip(np.asarray(co.to_scores(coordinates, 1), np.float64), -_FARTHEST, _FARTHEST)
+    return np.clip(row_by_row(_scores, moved), -_FARTHEST, _FARTHEST)
+
+
+@jax.jit
+def _scores(unknowns: Array) -> Array:
+    return co.to_scores(co.to_coordinates(split(unknowns)), 1)

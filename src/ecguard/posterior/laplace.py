@@ -5,6 +5,7 @@ row of residuals for each. The curvature at the peak gives a normal approximatio
 measurements and to judge thousands of traces; its coverage is measured wherever it is reported.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ Floats = NDArray[np.float64]
 
 _LEAST_DAMPING, _MOST_DAMPING = 1e-6, 1e8
 _THREADS = 2
+_ROWS = 4096  # that are translated together: another number would be compiled anew
 BLOCK = 64
 """Cases that climb together, filling whole vectors: more of them cost as much each."""
 
@@ -101,7 +103,16 @@ def unknowns_of(scores: Array) -> Array:
 
 def electrodes(scores: NDArray[np.floating]) -> Floats:
     """`unknowns_of`, compiled, from the host and back [..., 9 or 12]."""
-    return np.asarray(_unknowns(jnp.asarray(scores, jnp.float32)), np.float64)
+    return row_by_row(_unknowns, scores)
+
+
+def row_by_row(job: Callable[[Array], Array], values: NDArray[np.floating]) -> Floats:
+    """What a compiled job makes of rows [..., d], of which it is shown as many at every call."""
+    if not np.size(values):
+        return np.asarray(values, np.float64)
+    rows = np.asarray(values, np.float32).reshape(-1, np.shape(values)[-1])
+    found = in_blocks(lambda own: job(jnp.asarray(rows[own])), len(rows), _ROWS)
+    return np.asarray(found, np.float64).reshape(np.shape(values))
 
 
 def find_peak(
