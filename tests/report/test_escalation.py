@@ -553,6 +553,7 @@ def test_claims_hold_on_the_plan(chapter, result):
     before = found["before-cleaning"]
     assert (before.value, before.n) == (pytest.approx(inside(evidence).mean()), CYCLE)
     assert "before cleaning and without stretching" in before.text
+    assert before.note.endswith("; of ln k0 at coverage 0.78 0.96.")
     film = stretched_by_hand(result, result.refit["tested"])
     covers, plain = (film_inside(own)[:, 0].mean() for own in (film, evidence))
     light = found["film-all-severities"]
@@ -649,6 +650,11 @@ def test_light_films_that_are_missed_fail_alone(chapter, result):
     low[light, :9] = evidence.high[light, :9] + 1.0
     other = replace(result, evidence=result.evidence | {"tested": replace(evidence, low=low)})
     assert failed(chapter, other) == {"before-cleaning"}
+    evidence = result.evidence["fouled"]
+    low = evidence.low.copy()
+    low[:, LN_K0] = evidence.high[:, LN_K0] + 1.0
+    other = replace(result, evidence=result.evidence | {"fouled": replace(evidence, low=low)})
+    assert "; of ln k0 at coverage 0.78 0.00." in claims_of(chapter, other)["before-cleaning"].note
 
 
 def test_overconfident_refits_fail_coverage_alone(chapter, overconfident):

@@ -407,6 +407,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
     covers, before_cleaning = (
         result.film_coverage(own)[:, 0] for own in (judged["tested"], result.evidence["tested"])
     )
+    heavy = result.coverage(result.evidence["fouled"])[:, LN_K0]
     risks = {name: result.mean(own.failed).value for name, own in result.outcomes().items()}
 
     def claim(
@@ -484,6 +485,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         together(
             "before-cleaning",
             "tested",
+            f"; of ln k0 at coverage {Biofouling.full:g} {heavy.mean():.2f}",
             of=FILMED,
             whose="the designed protocol's, before cleaning and without stretching,",
         ),
