@@ -525,7 +525,9 @@ def test_stretch_comes_from_calibration_electrodes_with_much_of_a_film(
     heavy = own.mean[:, 9] >= 0.1
     assert heavy.all()
     assert result.stretch.n == 100
-    np.testing.assert_allclose(result.stretch.factor, factors_of(own), rtol=1e-4)
+    wanted = factors_of(own)
+    np.testing.assert_allclose(result.stretch.factor[:9], wanted[:9])
+    np.testing.assert_allclose(result.stretch.factor[9:], wanted[9:], rtol=1e-4)  # in float32
 
 
 def test_little_of_a_film_is_stretched_as_clean_calibration_electrodes_ask(

@@ -178,8 +178,9 @@ def test_posteriors_are_of_the_same_electrodes(result, job):
     assert list(found) == [es.VOLTAMMOGRAM, es.DESIGNED, es.FILMED, es.REFIT, es.STRETCHED]
     for name, own in posteriors_of(result, job).items():
         assert found[name] is own or name == es.STRETCHED
-        np.testing.assert_allclose(found[name].low, own.low, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(found[name].high, own.high, rtol=1e-5, atol=1e-6)
+        for ends, wanted in ((found[name].low, own.low), (found[name].high, own.high)):
+            np.testing.assert_allclose(ends[:, :9], wanted[:, :9])
+            np.testing.assert_allclose(ends[:, 9:], wanted[:, 9:], rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(found[name].mean, own.mean)
         np.testing.assert_array_equal(own.case, result.refit[job].case)
 

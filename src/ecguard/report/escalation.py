@@ -123,11 +123,11 @@ def stretch_table(result: Escalation) -> Markdown:
         f"The first row is from {result.stretch.n} calibration electrodes, fouled to "
         f"{Biofouling.full:g}; the second from {result.little.n} clean ones, by the clean model."
     )
-    fouled = posteriors(result, "fouled")
-    widths = (
-        np.median(fouled[name].high - fouled[name].low, axis=0) for name in (REFIT, STRETCHED)
+    refit = result.refit["fouled"]
+    before, after = (
+        np.median(own.high[:, _COVERAGE] - own.low[:, _COVERAGE])
+        for own in (refit, result.stretched(refit))
     )
-    before, after = (own[_COVERAGE] for own in widths)
     words += (
         f" At severity 1 the interval of the film's coverage is {after:.2f} wide in the median, "
         f"{before:.2f} before stretching."
@@ -396,18 +396,16 @@ def policy_panel(result: Escalation) -> Figure:
 
 def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
     """Every promised number of the escalation."""
-    before, after = (
-        np.abs(result.error(posteriors(result, "fouled")[name])) for name in (VOLTAMMOGRAM, REFIT)
-    )
-    judged = {job: posteriors(result, job)[STRETCHED] for job in JUDGED}
+    trials = {job: posteriors(result, job) for job in JUDGED}
+    before, after = (np.abs(result.error(trials["fouled"][name])) for name in (VOLTAMMOGRAM, REFIT))
     rates: dict[str, Callable[[NDArray[Any]], Interval]] = {
         "fouled": flag_rate,
         "tested": partial(mean_of_electrodes, case=result.refit["tested"].case),
     }
     covers, before_cleaning = (
-        result.film_coverage(own)[:, 0] for own in (judged["tested"], result.evidence["tested"])
+        result.film_coverage(trials["tested"][name])[:, 0] for name in (STRETCHED, FILMED)
     )
-    heavy = result.coverage(result.evidence["fouled"])[:, LN_K0]
+    heavy = result.coverage(trials["fouled"][FILMED])[:, LN_K0]
     risks = {name: result.mean(own.failed).value for name, own in result.outcomes().items()}
 
     def claim(
@@ -425,7 +423,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         of: str = STRETCHED,
         whose: str = "the refit's stretched",
     ) -> Claim:
-        held = result.coverage(posteriors(result, job)[of])
+        held = result.coverage(trials[job][of])
         each = held.mean(axis=0)
         return claim(
             key,
@@ -442,7 +440,7 @@ def claims(chapter: Chapter, result: Escalation) -> tuple[Claim, ...]:
         key: str, job: str, pick: Callable[[NDArray[Any]], Any], words: str, film: bool = False
     ) -> Claim:
         cover, labels = (result.film_coverage, _OF_FILM) if film else (result.coverage, names(1))
-        held, unstretched = cover(judged[job]), cover(result.refit[job]).mean(axis=0)
+        held, unstretched = cover(trials[job][STRETCHED]), cover(trials[job][REFIT]).mean(axis=0)
         own, before = int(pick(held.mean(axis=0))), int(pick(unstretched))
         return claim(
             key,
