@@ -1,5 +1,6 @@
 """Whether a trace shows a fault that is known: what each would do to the electrode as inferred."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -12,21 +13,25 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
-from ecguard.diagnostics import fault_log_evidence
+from ecguard.diagnostics import fault_log_evidence, standard_residuals
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.likelihood import SimulatorLikelihood
 from ecguard.posterior.tempered import in_blocks, take
 from ecguard.posterior.unknowns import join, simulated, split
 from ecguard.simulator import Waveform
 from ecguard.simulator.march import march
-from ecguard.stress import ALL, Experiment, FailureMode
+from ecguard.stress import ALL, Experiment, FailureMode, Scatter
 
-FAULTS: tuple[FailureMode, ...] = tuple(mode() for mode in ALL if mode.shaped)
-"""Failures that add a shape of their own to the expected current."""
+FAULTS: tuple[FailureMode, ...] = tuple(
+    mode() for mode in ALL if mode.shaped or issubclass(mode, Scatter)
+)
+"""Failures that add a shape of their own to the expected current, or scatter by a known law."""
 
 SEVERITIES = (0.02, 0.3)
 """Of the shapes, a slight fault and a plain one: large ones change their shape."""
 
+_SPREADS = (1.0, 0.3)  # of the severities of a fault with a shape
+_SCATTERED = (0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 1.0)  # severities of what has no shape
 _BLOCK = 128
 
 
@@ -61,12 +66,36 @@ def _evidence(
 ) -> NDArray[np.float64]:
     scores = _scores(jnp.asarray(unknowns), n_couples)
     deviation, slopes, weight = linearised(likelihood, scores, n_couples)
-    shapes = _changes(likelihood, unknowns) * weight[:, None, None]
-    return fault_log_evidence(deviation, slopes, scores, shapes)
+    changes, fault = _changes(likelihood, unknowns)
+    shaped = fault_log_evidence(deviation, slopes, scores, changes * weight[:, None], fault)
+    residual = standard_residuals(deviation, slopes, scores)
+    shapes = iter(shaped.T)
+    each = [
+        _scatter(fault, residual, likelihood) if isinstance(fault, Scatter) else next(shapes)
+        for fault in FAULTS
+    ]
+    return np.stack(each, axis=1)
 
 
-def _changes(likelihood: SimulatorLikelihood, unknowns: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What faults add to the current of clean electrodes, mA/cm^2 a severity [n, m, k, L]."""
+def _scatter(
+    fault: Scatter, residual: NDArray[np.float64], likelihood: SimulatorLikelihood
+) -> NDArray[np.float64]:
+    """ln evidence that residuals [n, L] follow the law of a fault, against noise alone [n]."""
+    seen, noise = likelihood.observation.observed, np.asarray(likelihood.observation.noise_std)
+    each = [
+        np.where(seen, fault.log_ratio(residual, noise, severity), 0.0).sum(axis=1)
+        for severity in _SCATTERED
+    ]
+    return np.asarray(logsumexp(each, axis=0) - np.log(len(each)))
+
+
+def _changes(
+    likelihood: SimulatorLikelihood, unknowns: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """What faults add to the current of clean electrodes, mA/cm^2 a severity [n, k, L].
+
+    Beside it which of the faults with a shape, in their order, each of k shapes belongs to [k].
+    """
     seen = likelihood.observation
     n, length = seen.current.shape
     couples, cell = jax.tree.map(np.asarray, simulated(unknowns))
@@ -81,11 +110,16 @@ def _changes(likelihood: SimulatorLikelihood, unknowns: NDArray[np.float32]) -> 
         substeps=1,
     )
     clean = experiment.clean()
-    found = [
-        [(fault.observe(experiment, grade, clean) - clean) / grade for grade in SEVERITIES]
-        for fault in FAULTS
-    ]
-    return np.moveaxis(np.asarray(found, np.float64), 2, 0)
+    shapes, own = [], []
+    for number, fault in enumerate(fault for fault in FAULTS if fault.shaped):
+        for turn in range(fault.chances):
+            turned = (chance + turn / fault.chances) % 1.0
+            drawn = replace(experiment, chance=np.broadcast_to(turned, (n, length)))
+            for grade in SEVERITIES:
+                change = (fault.observe(drawn, grade, clean) - clean) / grade
+                shapes += [spread * change for spread in _SPREADS]
+                own += [number] * len(_SPREADS)
+    return np.stack(shapes, axis=1, dtype=np.float64), np.array(own)
 
 
 class Linearised(NamedTuple):

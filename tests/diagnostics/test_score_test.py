@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from ecguard.diagnostics import ScoreTest, fault_log_evidence, log_bayes_factor, score_test
+from ecguard.diagnostics import (
+    ScoreTest,
+    fault_log_evidence,
+    log_bayes_factor,
+    score_test,
+    standard_residuals,
+)
 from ecguard.errors import InputError
 
 N, L, D, M = 4000, 30, 3, 2
@@ -21,6 +27,7 @@ def toy() -> dict[str, np.ndarray]:
     truth, noise = rng.standard_normal((N, D)), rng.standard_normal((N, L))
     return {
         "trace": truth @ slopes.T + noise,
+        "noise": noise,
         "slopes": np.broadcast_to(slopes, (N, L, D)),
         "shapes": np.broadcast_to(shapes, (N, M, L)),
         "place": truth + 0.3 * rng.standard_normal((N, D)),
@@ -94,13 +101,58 @@ def test_bad_arguments_are_refused_by_name(name: str, fault: str) -> None:
         score_test(**good | {name: bad})
 
 
-def test_evidence_is_the_mean_over_the_sizes_of_a_fault(toy: dict) -> None:
-    found = found_in(toy, added=0.7)
+def test_evidence_is_the_mean_over_the_shapes_of_a_fault(toy: dict) -> None:
     off = toy["trace"] + 0.7 * toy["shapes"][:, 0]
     off = off - np.einsum("nld,nd->nl", toy["slopes"], toy["place"])
-    sizes = toy["shapes"][:, None]  # one fault, of two sizes
-    evidence = fault_log_evidence(off, toy["slopes"], toy["place"], sizes)
-    each = log_bayes_factor(found)
-    np.testing.assert_allclose(evidence[:, 0], np.log(np.exp(each).mean(axis=1)), rtol=1e-9)
-    with pytest.raises(InputError, match="shapes"):
-        fault_log_evidence(off, toy["slopes"], toy["place"], toy["shapes"])
+    linear = (off, toy["slopes"], toy["place"])
+    each = log_bayes_factor(found_in(toy, added=0.7))
+    together = fault_log_evidence(*linear, toy["shapes"], [0, 0])
+    np.testing.assert_allclose(together[:, 0], np.log(np.exp(each).mean(axis=1)), rtol=1e-9)
+    apart = fault_log_evidence(*linear, toy["shapes"], [1, 0])
+    np.testing.assert_allclose(apart, each[:, ::-1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("fault", [[0], [0, 2], [1, 1], [-1, 0], [[0, 1]]])
+def test_shapes_of_no_fault_are_refused(toy: dict, fault: list) -> None:
+    off = np.zeros((N, L))
+    with pytest.raises(InputError, match="fault"):
+        fault_log_evidence(off, toy["slopes"], toy["place"], toy["shapes"], fault)
+
+
+def residuals_of(toy: dict, noise: float = 1.0) -> np.ndarray:
+    """Of traces whose noise is off by a factor."""
+    mean = np.einsum("nld,nd->nl", toy["slopes"], toy["place"])
+    clean = toy["trace"] - toy["noise"]
+    off = clean + noise * toy["noise"] - mean
+    return standard_residuals(off, toy["slopes"], toy["place"])
+
+
+def test_standard_residuals_have_the_std_of_the_noise_at_every_sample(toy: dict) -> None:
+    """Also where parameters take up a large share of a sample."""
+    for column in residuals_of(toy).T:
+        assert stats.kstest(column, "norm").pvalue > 1e-4
+    loud = residuals_of(toy, noise=1.3)
+    assert loud.std() == pytest.approx(1.3, abs=0.02)
+
+
+def test_hidden_samples_have_no_residual(toy: dict) -> None:
+    shown = np.arange(L) % 3 > 0
+    slopes = toy["slopes"] * shown[:, None]
+    off = (toy["trace"] - np.einsum("nld,nd->nl", toy["slopes"], toy["place"])) * shown
+    found = standard_residuals(off, slopes, toy["place"])
+    assert (found[:, ~shown] == 0).all()
+    assert found[:, shown].std() == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["deviation", "slopes", "scores"])
+def test_residuals_refuse_bad_arguments(name: str) -> None:
+    good = {
+        "deviation": np.zeros((2, L)),
+        "slopes": np.ones((2, L, D)),
+        "scores": np.zeros((2, D)),
+    }
+    standard_residuals(**good)
+    with pytest.raises(InputError):
+        standard_residuals(**good | {name: np.full_like(good[name], np.nan)})
+    with pytest.raises(InputError):
+        standard_residuals(**good | {name: good[name][..., 1:]})

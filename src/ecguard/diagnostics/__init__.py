@@ -40,6 +40,7 @@ from ecguard.diagnostics.score_test import (
     fault_log_evidence,
     log_bayes_factor,
     score_test,
+    standard_residuals,
 )
 from ecguard.diagnostics.tarp import Tarp, tarp
 
@@ -74,6 +75,7 @@ __all__ = [
     "region_credibility",
     "reliability_score",
     "score_test",
+    "standard_residuals",
     "sweep_asymmetry",
     "tarp",
     "z_score_test",

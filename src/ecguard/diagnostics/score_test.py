@@ -14,6 +14,7 @@ from ecguard.diagnostics.arguments import Array, finite
 from ecguard.errors import InputError
 
 _LEAST_STRENGTH = 1e-6  # of a shape that still is one
+_LEAST_VARIANCE = 0.05  # of a residual, of which parameters take up nearly all
 
 
 class ScoreTest(NamedTuple):
@@ -42,26 +43,67 @@ def score_test(
     Raises:
         InputError: shapes disagree, or a value is not finite.
     """
-    A = np.asarray(slopes, float)
-    if A.ndim != 3 or np.ndim(shapes) != 3:
-        raise InputError("slopes", (A.shape, np.shape(shapes)), "[n, L, d]", "Pass one row a case.")
-    n, length, d = A.shape
-    A = finite("slopes", A, (n, length, d), "Check the model.")
-    off = finite("deviation", deviation, (n, length), "Check the trace.")
-    place = finite("scores", scores, (n, d), "Check the posterior.")
+    parameters, trace = _linear(deviation, slopes, scores)
+    if np.ndim(shapes) != 3:
+        raise InputError("shapes", np.shape(shapes), "[n, m, L]", "Pass m rows a case.")
+    n, length = trace.shape
     faults = finite("shapes", shapes, (n, np.shape(shapes)[1], length), "Check the faults.")
-    precision = np.eye(d) + A.mT @ A
-
-    def unexplained(rows: Array) -> Array:
-        return np.asarray(rows - np.linalg.solve(precision, (rows @ A).mT).mT @ A.mT)
-
-    left = unexplained((off + np.einsum("nld,nd->nl", A, place))[:, None])
-    power = np.einsum("nml,nml->nm", faults, unexplained(faults))
+    left = parameters.leave(trace[:, None])
+    power = np.einsum("nml,nml->nm", faults, parameters.leave(faults))
     strength = np.sqrt(np.maximum(power, 0.0))
     along = (faults @ left.mT)[..., 0]
     there = strength > _LEAST_STRENGTH
     z = np.where(there, along / np.where(there, strength, 1.0), 0.0)
     return ScoreTest(z, np.where(there, strength, 0.0))
+
+
+def standard_residuals(deviation: ArrayLike, slopes: ArrayLike, scores: ArrayLike) -> Array:
+    """What the parameters leave of traces, each sample in units of its own std [n, L].
+
+    Standard normal where a trace is clean, and nearly independent where there are many more samples
+    than parameters; 0 where hidden.
+
+    Args:
+        deviation, slopes, scores: those of `score_test`.
+
+    Raises:
+        InputError: as in `score_test`.
+    """
+    parameters, trace = _linear(deviation, slopes, scores)
+    variance = np.maximum(1.0 - parameters.leverage, _LEAST_VARIANCE)
+    return np.asarray(parameters.leave(trace[:, None])[:, 0] / np.sqrt(variance))
+
+
+class _Parameters(NamedTuple):
+    """Slopes of what is expected along parameters [n, L, d], and their precision [n, d, d]."""
+
+    slopes: Array
+    precision: Array
+
+    def leave(self, rows: Array) -> Array:
+        """What they cannot take up of rows [n, m, L]."""
+        taken = np.linalg.solve(self.precision, (rows @ self.slopes).mT).mT
+        return np.asarray(rows - taken @ self.slopes.mT)
+
+    @property
+    def leverage(self) -> Array:
+        """Share of the variance of each sample that they take up [n, L]."""
+        turned = np.linalg.solve(self.precision, self.slopes.mT)
+        return np.einsum("nld,ndl->nl", self.slopes, turned)
+
+
+def _linear(
+    deviation: ArrayLike, slopes: ArrayLike, scores: ArrayLike
+) -> tuple[_Parameters, Array]:
+    """Parameters of traces to first order, and the traces less what is expected of none [n, L]."""
+    A = np.asarray(slopes, float)
+    if A.ndim != 3:
+        raise InputError("slopes", A.shape, "[n, L, d]", "Pass one row a case.")
+    n, length, d = A.shape
+    A = finite("slopes", A, (n, length, d), "Check the model.")
+    off = finite("deviation", deviation, (n, length), "Check the trace.")
+    place = finite("scores", scores, (n, d), "Check the posterior.")
+    return _Parameters(A, np.eye(d) + A.mT @ A), off + np.einsum("nld,nd->nl", A, place)
 
 
 def log_bayes_factor(test: ScoreTest) -> Array:
@@ -76,23 +118,26 @@ def log_bayes_factor(test: ScoreTest) -> Array:
 
 
 def fault_log_evidence(
-    deviation: ArrayLike, slopes: ArrayLike, scores: ArrayLike, shapes: ArrayLike
+    deviation: ArrayLike, slopes: ArrayLike, scores: ArrayLike, shapes: ArrayLike, fault: ArrayLike
 ) -> Array:
-    """ln evidence of m faults against none [n, m], the mean of what k shapes of each give.
+    """ln evidence of faults against none [n, largest of `fault` + 1], from k shapes in all.
 
-    A large fault is no multiple of a small one: k sizes of it have a shape each.
+    A large fault is no multiple of a small one, and what chance decides gives it many shapes: the
+    evidence of a fault is the mean of what its shapes give.
 
     Args:
         deviation, slopes, scores: those of `score_test`.
-        shapes: what each fault adds to the trace, for each unit of its severity [n, m, k, L].
+        shapes: what faults add to the trace, for each unit of their severity [n, k, L].
+        fault: which of them each shape belongs to, from 0 on, none left out [k].
 
     Raises:
-        InputError: as in `score_test`.
+        InputError: as in `score_test`, or `fault` does not name one for each shape.
     """
-    faults = np.asarray(shapes, float)
-    if faults.ndim != 4:
-        raise InputError("shapes", faults.shape, "[n, m, k, L]", "Pass k sizes of each fault.")
-    n, m, k, length = faults.shape
-    each = score_test(deviation, slopes, scores, faults.reshape(n, m * k, length))
-    found = log_bayes_factor(each).reshape(n, m, k)
-    return np.asarray(logsumexp(found, axis=2) - np.log(k))
+    found = log_bayes_factor(score_test(deviation, slopes, scores, shapes))
+    own = np.asarray(fault)
+    if own.shape != found.shape[1:] or {*own.tolist()} != {*range(len({*own.tolist()}))}:
+        raise InputError(
+            "fault", own.tolist(), f"{found.shape[1]} numbers from 0 on", "Name each shape's fault."
+        )
+    each = [found[:, own == number] for number in range(own.max() + 1)]
+    return np.stack([logsumexp(rows, axis=1) - np.log(rows.shape[1]) for rows in each], axis=1)

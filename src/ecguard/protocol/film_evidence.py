@@ -41,7 +41,8 @@ def _evidence(likelihood: JointLikelihood, scores: NDArray[np.float64]) -> NDArr
         np.concatenate([step.deviation for step in steps], axis=1),
         np.concatenate([step.slopes for step in steps], axis=1),
         scores,
-        np.concatenate(shapes, axis=2)[:, None],
+        np.concatenate(shapes, axis=2),
+        np.zeros(len(SEVERITIES), int),
     )
     return np.asarray(found[:, 0])
 

@@ -21,6 +21,7 @@ from ecguard.stress.oxygen_background import OxygenBackground
 from ecguard.stress.passivating_film import PassivatingFilm
 from ecguard.stress.quantisation import Quantisation
 from ecguard.stress.reference_drift import ReferenceDrift
+from ecguard.stress.scatter import Scatter
 from ecguard.stress.spikes import Spikes
 from ecguard.stress.surface_couple import SurfaceCouple
 from ecguard.stress.time_axis import TimeAxis
@@ -69,6 +70,7 @@ __all__ = [
     "PassivatingFilm",
     "Quantisation",
     "ReferenceDrift",
+    "Scatter",
     "Spikes",
     "SurfaceCouple",
     "TimeAxis",

@@ -22,6 +22,7 @@ class DroppedSamples(FailureMode):
     full: ClassVar[float] = 0.1
     typical: ClassVar[str] = "0.001 to 0.05 over radio or a serial line without checks."
     source: ClassVar[str] = "Engineering practice."
+    chances: ClassVar[int] = 3
 
     def instrument(
         self,

@@ -23,6 +23,7 @@ class MainsHum(FailureMode):
         "0.001 to 0.1 mA cm⁻², that is 0.01 to 1 µA on 0.01 cm², for leads without a shield."
     )
     source: ClassVar[str] = "Engineering practice."
+    chances: ClassVar[int] = 4
 
     frequency_Hz: float = 50.0
 

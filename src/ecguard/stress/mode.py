@@ -27,6 +27,7 @@ class FailureMode(eqx.Module):
     source: eqx.AbstractClassVar[str]
     at_electrode: ClassVar[bool] = False  # whether the noise-free current differs from the clean
     shaped: ClassVar[bool] = True  # whether it adds a shape of its own to the expected current
+    chances: ClassVar[int] = 1  # draws that stand for all that chance makes of the shape
 
     def magnitude(self, severity: ArrayLike) -> NDArray[np.float64]:
         """Physical size of the fault, in `unit`."""

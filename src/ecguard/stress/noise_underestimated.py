@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from ecguard.stress.experiment import Experiment
-from ecguard.stress.mode import FailureMode
+from ecguard.stress.scatter import Scatter
 
 _LEAST = 1e-7  # keeps the quantile finite
 
 
-class NoiseUnderestimated(FailureMode):
+class NoiseUnderestimated(Scatter):
     """Gaussian noise beside the declared, independent of it."""
 
     name: ClassVar[str] = "noise_underestimated"
@@ -21,7 +21,6 @@ class NoiseUnderestimated(FailureMode):
     full: ClassVar[float] = 3.0
     typical: ClassVar[str] = "0.5 to 3 between a shielded bench and the field."
     source: ClassVar[str] = "Engineering practice."
-    shaped: ClassVar[bool] = False
 
     def instrument(
         self,
@@ -33,3 +32,13 @@ class NoiseUnderestimated(FailureMode):
         extra = ndtri(np.clip(np.asarray(experiment.chance, np.float64), _LEAST, 1 - _LEAST))
         std = self.magnitude(severity) * np.asarray(experiment.noise_std)
         return experiment.measure(current) + std[:, None] * extra
+
+    def log_ratio(
+        self,
+        residual: NDArray[np.float64],
+        noise_std: NDArray[np.float64],  # noqa: ARG002
+        severity: float,
+    ) -> NDArray[np.float64]:
+        """Of a normal law with both variances."""
+        variance = 1.0 + self.magnitude(severity) ** 2
+        return np.asarray(0.5 * residual**2 * (1.0 - 1.0 / variance) - 0.5 * np.log(variance))
