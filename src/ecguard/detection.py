@@ -155,7 +155,7 @@ class Bench:
         sets: by name.
         familiarity: of clean traces.
         folder: of the parts that are done; None keeps none.
-        digest: of all that a part depends on but its own name.
+        digest: of all that a part depends on but its name, its rows and their severities.
     """
 
     settings: DetectionSettings
@@ -171,14 +171,13 @@ class Bench:
         A trace is inferred alike whatever stands beside it; many at once waste less.
         """
         for some in _together(jobs):
-            currents = [self._current(job) for job in some]
+            traces = [job.rows.tobytes() + job.severity.tobytes() for job in some]
             paths = [
-                place_of(self.folder, job.name, self.digest, current.tobytes())
-                for job, current in zip(some, currents, strict=True)
+                place_of(self.folder, job.name, self.digest, own)
+                for job, own in zip(some, traces, strict=True)
             ]
             known = [find(path, Part) for path in paths]
-            missing = [k for k, part in enumerate(known) if part is None]
-            new = self._screen([some[k] for k in missing], [currents[k] for k in missing])
+            new = self._screen([some[k] for k, part in enumerate(known) if part is None])
             for job, path, part in zip(some, paths, known, strict=True):
                 yield job.name, keep(path, next(new)) if part is None else part
 
@@ -191,9 +190,7 @@ class Bench:
             return confounded(own, job.severity)
         return MODES[job.mode].observe(own.experiment, job.severity, own.group.current)
 
-    def _screen(
-        self, jobs: Sequence[Job], currents: Sequence[NDArray[np.float32]]
-    ) -> Iterator[Part]:
+    def _screen(self, jobs: Sequence[Job]) -> Iterator[Part]:
         """Parts of jobs, of which there may be none."""
         if not jobs:
             return iter(())
@@ -206,7 +203,7 @@ class Bench:
             np.concatenate([getattr(group, name) for group in groups])
             for name in ("task", "case", "unknowns")
         )
-        current = np.concatenate(currents)
+        current = np.concatenate([self._current(job) for job in jobs])
         found = screen(
             self.amortised,
             self.familiarity,

@@ -24,6 +24,8 @@ class Profile:
         n_design, n_calibration, n_test: clean cases of the guardrail's three sets.
         n_faulty: design cases of each failure mode.
         n_cell: test cases of each failure mode and severity.
+        n_electrodes: test electrodes of protocols.
+        n_coverage: of these at each coverage.
         n_control: test cases of the control for the simulator's path.
         n_rated: design cases on which protocols are rated.
         n_tuned: design cases on which steps are tuned.
@@ -44,6 +46,8 @@ class Profile:
     n_test: int
     n_faulty: int
     n_cell: int
+    n_electrodes: int
+    n_coverage: int
     n_control: int
     n_rated: int
     n_tuned: int
@@ -52,7 +56,28 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", 6, 300, 1024, 200, 24, "tone", 1, 512, 4096, 24, 140, 24, 3, 2, 24, 24, 2),
+        Profile(
+            "smoke",
+            6,
+            300,
+            1024,
+            200,
+            24,
+            "tone",
+            1,
+            512,
+            4096,
+            24,
+            140,
+            24,
+            3,
+            2,
+            24,
+            2,
+            24,
+            24,
+            2,
+        ),
         Profile(
             "standard",
             100,
@@ -66,8 +91,10 @@ PROFILES = {
             16384,
             200,
             300,
-            300,
+            384,
             32,
+            48,
+            300,
             36,
             200,
             50,
@@ -88,6 +115,8 @@ PROFILES = {
             1000,
             600,
             64,
+            72,
+            600,
             72,
             300,
             50,

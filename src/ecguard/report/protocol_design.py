@@ -52,10 +52,10 @@ def settings_of(chapter: Chapter) -> ProtocolDesignSettings:
     """Settings of the study, from the parameters and the profile of the chapter."""
     given, profile = chapter.parameters, chapter.profile
     return ProtocolDesignSettings(
-        sets=sets_of(chapter),
+        sets=sets_of(chapter, profile.n_electrodes),
         n_rated=profile.n_rated,
         n_tuned=profile.n_tuned,
-        n_cell=profile.n_cell,
+        n_cell=profile.n_coverage,
         alpha=given["alpha"],
         delta=given["delta"],
     )
