@@ -457,8 +457,14 @@ def test_the_reference_rule_is_fitted_on_as_many_of_each_kind_as_it_is_judged_on
 
 @pytest.mark.slow
 def test_second_run_reads_the_parts(
-    real: DetectionResult, folder: Path, screened: list[int]
+    real: DetectionResult, folder: Path, screened: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """No trace of theirs is simulated again."""
+
+    def never(*arguments):
+        raise RuntimeError(arguments[1].name)
+
+    monkeypatch.setattr(detection.Bench, "_current", never)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert_equal(run(folder), real)
     assert screened == []
@@ -509,6 +515,25 @@ def test_parts_of_other_code_are_not_used(
     with pytest.raises(RuntimeError, match=f"{N_TRACES} traces"):
         run(None)
     assert len(list(folder.iterdir())) == N_PARTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["rows", "severity"])
+def test_parts_of_other_traces_are_not_used(
+    real: DetectionResult,
+    monkeypatch: pytest.MonkeyPatch,
+    other: str,
+) -> None:
+    def never(*arguments):
+        raise RuntimeError(f"{len(arguments[3])} traces")
+
+    monkeypatch.setattr(detection, "screen", never)
+    (job,) = (job for job in detection._jobs(TINY) if job.name == "control")
+    ((_, part),) = real.bench.parts([job])
+    np.testing.assert_array_equal(part.current, real.control.current)
+    changed = {"rows": job.rows[::-1].copy(), "severity": job.severity + 0.5}[other]
+    with pytest.raises(RuntimeError, match=f"{len(job.rows)} traces"):
+        list(real.bench.parts([job._replace(**{other: changed})]))
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ class TemperedSettings:
     n_particles: int = 2048
     chain_length: int = 32
     share: float = 0.5
-    final_rounds: int = 8
+    final_rounds: int = 16
     n_draws: int = 1000
     block: int = 4
 
