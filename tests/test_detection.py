@@ -499,6 +499,11 @@ def test_every_job_is_in_one_group_of_enough_traces(sizes: list[int], groups: li
     assert [job.name for some in found for job in some] == [job.name for job in jobs]
 
 
+def unscreened(*arguments):
+    """Stands for `screen` where nothing should be screened."""
+    raise RuntimeError(f"{len(arguments[3])} traces")
+
+
 @pytest.mark.slow
 def test_parts_of_other_code_are_not_used(
     real: DetectionResult,  # noqa: ARG001
@@ -506,10 +511,7 @@ def test_parts_of_other_code_are_not_used(
     small: None,  # noqa: ARG001
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def never(*arguments):
-        raise RuntimeError(f"{len(arguments[3])} traces")
-
-    monkeypatch.setattr(detection, "screen", never)
+    monkeypatch.setattr(detection, "screen", unscreened)
     with pytest.raises(RuntimeError, match=f"{N_TRACES} traces"):
         run(folder, "other code")
     with pytest.raises(RuntimeError, match=f"{N_TRACES} traces"):
@@ -524,10 +526,7 @@ def test_parts_of_other_traces_are_not_used(
     monkeypatch: pytest.MonkeyPatch,
     other: str,
 ) -> None:
-    def never(*arguments):
-        raise RuntimeError(f"{len(arguments[3])} traces")
-
-    monkeypatch.setattr(detection, "screen", never)
+    monkeypatch.setattr(detection, "screen", unscreened)
     (job,) = (job for job in detection._jobs(TINY) if job.name == "control")
     ((_, part),) = real.bench.parts([job])
     np.testing.assert_array_equal(part.current, real.control.current)

@@ -144,6 +144,11 @@ class Job(NamedTuple):
     mode: str
     severity: NDArray[np.float64]
 
+    @property
+    def traces(self) -> bytes:
+        """Which ones they are, of the set and the mode."""
+        return self.rows.tobytes() + self.severity.tobytes()
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -171,11 +176,7 @@ class Bench:
         A trace is inferred alike whatever stands beside it; many at once waste less.
         """
         for some in _together(jobs):
-            traces = [job.rows.tobytes() + job.severity.tobytes() for job in some]
-            paths = [
-                place_of(self.folder, job.name, self.digest, own)
-                for job, own in zip(some, traces, strict=True)
-            ]
+            paths = [place_of(self.folder, job.name, self.digest, job.traces) for job in some]
             known = [find(path, Part) for path in paths]
             new = self._screen([some[k] for k, part in enumerate(known) if part is None])
             for job, path, part in zip(some, paths, known, strict=True):

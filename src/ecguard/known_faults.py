@@ -10,10 +10,9 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
-from ecguard.diagnostics import fault_log_evidence, standard_residuals
+from ecguard.diagnostics import fault_log_evidence, mean_evidence, standard_residuals
 from ecguard.posterior import coordinates as co
 from ecguard.posterior.likelihood import SimulatorLikelihood
 from ecguard.posterior.tempered import in_blocks, take
@@ -58,7 +57,7 @@ def fault_evidence(
 
 def any_fault(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
     """ln evidence that a trace shows any of m faults, all as likely, against none [n, m] -> [n]."""
-    return np.asarray(logsumexp(evidence, axis=1) - np.log(evidence.shape[1]))
+    return mean_evidence(evidence)
 
 
 def _evidence(
@@ -67,7 +66,9 @@ def _evidence(
     scores = _scores(jnp.asarray(unknowns), n_couples)
     deviation, slopes, weight = linearised(likelihood, scores, n_couples)
     changes, fault = _changes(likelihood, unknowns)
-    shaped = fault_log_evidence(deviation, slopes, scores, changes * weight[:, None], fault)
+    shaped = fault_log_evidence(
+        deviation, slopes, scores, changes * weight[:, None], fault, _SPREADS
+    )
     residual = standard_residuals(deviation, slopes, scores)
     shapes = iter(shaped.T)
     each = [
@@ -86,7 +87,7 @@ def _scatter(
         np.where(seen, fault.log_ratio(residual, noise, severity), 0.0).sum(axis=1)
         for severity in _SCATTERED
     ]
-    return np.asarray(logsumexp(each, axis=0) - np.log(len(each)))
+    return mean_evidence(np.stack(each, axis=1))
 
 
 def _changes(
@@ -116,9 +117,8 @@ def _changes(
             turned = (chance + turn / fault.chances) % 1.0
             drawn = replace(experiment, chance=np.broadcast_to(turned, (n, length)))
             for grade in SEVERITIES:
-                change = (fault.observe(drawn, grade, clean) - clean) / grade
-                shapes += [spread * change for spread in _SPREADS]
-                own += [number] * len(_SPREADS)
+                shapes.append((fault.observe(drawn, grade, clean) - clean) / grade)
+                own.append(number)
     return np.stack(shapes, axis=1, dtype=np.float64), np.array(own)
 
 

@@ -10,6 +10,7 @@ from ecguard.diagnostics import (
     ScoreTest,
     fault_log_evidence,
     log_bayes_factor,
+    mean_evidence,
     score_test,
     standard_residuals,
 )
@@ -36,9 +37,13 @@ def toy() -> dict[str, np.ndarray]:
 
 def found_in(toy: dict, added: float = 0.0) -> ScoreTest:
     """Tests at places off the truth, of traces to which the first shape was added."""
-    trace = toy["trace"] + added * toy["shapes"][:, 0]
+    return score_test(*linear(toy, toy["trace"] + added * toy["shapes"][:, 0]), toy["shapes"])
+
+
+def linear(toy: dict, trace: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Deviation of traces at the toy's places, slopes, and the places."""
     off = trace - np.einsum("nld,nd->nl", toy["slopes"], toy["place"])
-    return score_test(off, toy["slopes"], toy["place"], toy["shapes"])
+    return off, toy["slopes"], toy["place"]
 
 
 def test_standard_normal_without_a_fault(toy: dict) -> None:
@@ -102,14 +107,20 @@ def test_bad_arguments_are_refused_by_name(name: str, fault: str) -> None:
 
 
 def test_evidence_is_the_mean_over_the_shapes_of_a_fault(toy: dict) -> None:
-    off = toy["trace"] + 0.7 * toy["shapes"][:, 0]
-    off = off - np.einsum("nld,nd->nl", toy["slopes"], toy["place"])
-    linear = (off, toy["slopes"], toy["place"])
+    given = linear(toy, toy["trace"] + 0.7 * toy["shapes"][:, 0])
     each = log_bayes_factor(found_in(toy, added=0.7))
-    together = fault_log_evidence(*linear, toy["shapes"], [0, 0])
+    together = fault_log_evidence(*given, toy["shapes"], [0, 0])
     np.testing.assert_allclose(together[:, 0], np.log(np.exp(each).mean(axis=1)), rtol=1e-9)
-    apart = fault_log_evidence(*linear, toy["shapes"], [1, 0])
+    np.testing.assert_allclose(mean_evidence(each), together[:, 0], rtol=1e-9)
+    apart = fault_log_evidence(*given, toy["shapes"], [1, 0])
     np.testing.assert_allclose(apart, each[:, ::-1], rtol=1e-9)
+
+
+def test_a_spread_of_severities_is_a_shape_of_another_size(toy: dict) -> None:
+    given = linear(toy, toy["trace"] + 0.7 * toy["shapes"][:, 0])
+    spread = fault_log_evidence(*given, toy["shapes"], [0, 1], (1.0, 0.3))
+    sizes = np.concatenate([toy["shapes"], 0.3 * toy["shapes"]], axis=1)
+    np.testing.assert_allclose(spread, fault_log_evidence(*given, sizes, [0, 1, 0, 1]), rtol=1e-9)
 
 
 @pytest.mark.parametrize("fault", [[0], [0, 2], [1, 1], [-1, 0], [[0, 1]]])
@@ -121,10 +132,7 @@ def test_shapes_of_no_fault_are_refused(toy: dict, fault: list) -> None:
 
 def residuals_of(toy: dict, noise: float = 1.0) -> np.ndarray:
     """Of traces whose noise is off by a factor."""
-    mean = np.einsum("nld,nd->nl", toy["slopes"], toy["place"])
-    clean = toy["trace"] - toy["noise"]
-    off = clean + noise * toy["noise"] - mean
-    return standard_residuals(off, toy["slopes"], toy["place"])
+    return standard_residuals(*linear(toy, toy["trace"] + (noise - 1.0) * toy["noise"]))
 
 
 def test_standard_residuals_have_the_std_of_the_noise_at_every_sample(toy: dict) -> None:
@@ -137,9 +145,8 @@ def test_standard_residuals_have_the_std_of_the_noise_at_every_sample(toy: dict)
 
 def test_hidden_samples_have_no_residual(toy: dict) -> None:
     shown = np.arange(L) % 3 > 0
-    slopes = toy["slopes"] * shown[:, None]
-    off = (toy["trace"] - np.einsum("nld,nd->nl", toy["slopes"], toy["place"])) * shown
-    found = standard_residuals(off, slopes, toy["place"])
+    off, slopes, place = linear(toy, toy["trace"])
+    found = standard_residuals(off * shown, slopes * shown[:, None], place)
     assert (found[:, ~shown] == 0).all()
     assert found[:, shown].std() == pytest.approx(1.0, abs=0.01)
 

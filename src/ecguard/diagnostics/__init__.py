@@ -39,6 +39,7 @@ from ecguard.diagnostics.score_test import (
     ScoreTest,
     fault_log_evidence,
     log_bayes_factor,
+    mean_evidence,
     score_test,
     standard_residuals,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "leave_one_out_score",
     "log_bayes_factor",
     "log_gamma",
+    "mean_evidence",
     "predictive_p_value",
     "ranks",
     "reference_score",

@@ -117,8 +117,19 @@ def log_bayes_factor(test: ScoreTest) -> Array:
     return np.asarray(np.log(2.0) + log_ndtr(pull) + 0.5 * pull**2 - 0.5 * np.log(spread))
 
 
+def mean_evidence(log_evidence: ArrayLike) -> Array:
+    """ln of the mean evidence of k alternatives, all as likely [n, k] -> [n]."""
+    each = np.asarray(log_evidence)
+    return np.asarray(logsumexp(each, axis=1) - np.log(each.shape[1]))
+
+
 def fault_log_evidence(
-    deviation: ArrayLike, slopes: ArrayLike, scores: ArrayLike, shapes: ArrayLike, fault: ArrayLike
+    deviation: ArrayLike,
+    slopes: ArrayLike,
+    scores: ArrayLike,
+    shapes: ArrayLike,
+    fault: ArrayLike,
+    spreads: tuple[float, ...] = (1.0,),
 ) -> Array:
     """ln evidence of faults against none [n, largest of `fault` + 1], from k shapes in all.
 
@@ -129,15 +140,17 @@ def fault_log_evidence(
         deviation, slopes, scores: those of `score_test`.
         shapes: what faults add to the trace, for each unit of their severity [n, k, L].
         fault: which of them each shape belongs to, from 0 on, none left out [k].
+        spreads: of severities, all as likely: stds of the normal laws whose halves they follow.
 
     Raises:
         InputError: as in `score_test`, or `fault` does not name one for each shape.
     """
-    found = log_bayes_factor(score_test(deviation, slopes, scores, shapes))
-    own = np.asarray(fault)
-    if own.shape != found.shape[1:] or {*own.tolist()} != {*range(len({*own.tolist()}))}:
+    z, strength = score_test(deviation, slopes, scores, shapes)
+    own, numbers = np.asarray(fault), np.unique(fault)
+    if own.shape != z.shape[1:] or not np.array_equal(numbers, np.arange(len(numbers))):
         raise InputError(
-            "fault", own.tolist(), f"{found.shape[1]} numbers from 0 on", "Name each shape's fault."
+            "fault", own.tolist(), f"{z.shape[1]} numbers from 0 on", "Name each shape's fault."
         )
-    each = [found[:, own == number] for number in range(own.max() + 1)]
-    return np.stack([logsumexp(rows, axis=1) - np.log(rows.shape[1]) for rows in each], axis=1)
+    found = [log_bayes_factor(ScoreTest(z, spread * strength)) for spread in spreads]
+    each = (np.concatenate([row[:, own == number] for row in found], axis=1) for number in numbers)
+    return np.stack([mean_evidence(rows) for rows in each], axis=1)

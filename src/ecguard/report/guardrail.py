@@ -59,7 +59,7 @@ def settings_of(chapter: Chapter) -> DetectionSettings:
     """Settings of the study, from the parameters and the profile of the chapter."""
     given, profile = chapter.parameters, chapter.profile
     return DetectionSettings(
-        sets=replace(sets_of(chapter, profile.n_test), task=given["task"]),
+        sets=replace(sets_of(chapter), task=given["task"]),
         n_faulty=profile.n_faulty,
         n_cell=profile.n_cell,
         n_control=profile.n_control,
@@ -68,13 +68,13 @@ def settings_of(chapter: Chapter) -> DetectionSettings:
     )
 
 
-def sets_of(chapter: Chapter, n_test: int) -> CaseSetSettings:
-    """Settings of case sets with so many test cases, voltammograms unless else is asked for."""
+def sets_of(chapter: Chapter) -> CaseSetSettings:
+    """Settings of the case sets, voltammograms unless something else is asked for."""
     given, profile = chapter.parameters, chapter.profile
     return CaseSetSettings(
         n_design=profile.n_design,
         n_calibration=given["n_calibration"],
-        n_test=n_test,
+        n_test=profile.n_test,
         seed=given["seed"],
         noise_std=given["eval_noise_std"],
         keep_probability=given.get("keep_probability", CaseSetSettings.keep_probability),
@@ -106,7 +106,7 @@ def materials(chapter: Chapter) -> tuple[Amortised, Path | None, str]:
     digest = digest_of(files, PACKAGE) + json.dumps(versions())
     digest += "".join(sha256(path) for path in companions(found.path)) if found.path else ""
     amortised = load_amortised(found.path)
-    sets = sets_of(chapter, chapter.profile.n_test)
+    sets = sets_of(chapter)
     check_trained_for(amortised.meta, sets.noise_std, sets.keep_probability)
     return amortised, Layout(root).parts if root else None, digest
 

@@ -1,6 +1,6 @@
 """Tables, figures and claims of the chapter on protocols; the study that two chapters share."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ def settings_of(chapter: Chapter) -> ProtocolDesignSettings:
     """Settings of the study, from the parameters and the profile of the chapter."""
     given, profile = chapter.parameters, chapter.profile
     return ProtocolDesignSettings(
-        sets=sets_of(chapter, profile.n_electrodes),
+        sets=replace(sets_of(chapter), n_test=profile.n_electrodes),
         n_rated=profile.n_rated,
         n_tuned=profile.n_tuned,
         n_cell=profile.n_coverage,
