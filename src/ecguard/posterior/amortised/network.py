@@ -8,6 +8,7 @@ prior's support, integrates to one, and is drawn from without rejection.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -131,21 +132,22 @@ class Network(eqx.Module):
         shift = jnp.sum(slopes * features[:, None, :], axis=-1)
         return self._mixture(slice(0, d), jnp.swapaxes(first, 0, 1), shift.T)
 
-    def mixture(self, position: int, told: tuple[Array, Array], features: Array) -> Mixture:
+    def mixture(self, position: Array, told: tuple[Array, Array], features: Array) -> Mixture:
         """Density of one coordinate [...], given `tell` and the features of those before it."""
         offset, slopes = told
-        weight = self.from_prefix[position] * _SHOWN[position][:, None]
-        shift = jnp.sum(slopes * _SHOWN[position] * features, axis=-1)
+        shown = jnp.asarray(_SHOWN)[position]
+        weight = self.from_prefix[position] * shown[:, None]
+        shift = jnp.sum(slopes * shown * features, axis=-1)
         return self._mixture(position, offset + features @ weight, shift)
 
-    def tell(self, position: int, summary: Array) -> tuple[Array, Array]:
+    def tell(self, position: Array, summary: Array) -> tuple[Array, Array]:
         """What summaries [n, summary] tell one coordinate: offset [n, hidden], slopes [n, P]."""
         offset = summary @ self.from_summary[position] + self.hidden_bias[position]
         return offset, summary @ self.slopes[position] + self.slopes_bias[position]
 
-    def _mixture(self, position: int | slice, first: Array, shift: Array) -> Mixture:
+    def _mixture(self, position: Array | slice, first: Array, shift: Array) -> Mixture:
         def bias(values: Array) -> Array:
-            return values[position] if isinstance(position, int) else values[position, None, :]
+            return values[position, None, :] if isinstance(position, slice) else values[position]
 
         first = jax.nn.silu(first)
         second = first @ self.hidden[position] + bias(self.hidden_bias_2)
@@ -261,7 +263,7 @@ def transport(network: Network, summary: Array, scores: Array) -> Draws:
         scores: [n, k, 7 m + 2].
     """
 
-    def placed(position: int, mixture: Mixture, interval: co.Interval) -> Drawn:
+    def placed(position: Array, mixture: Mixture, interval: co.Interval) -> Drawn:
         score = scores[..., position]
         value = quantile(mixture, interval, score)
         return Drawn(value, score, log_density(mixture, value, interval))
@@ -281,7 +283,7 @@ def sample(network: Network, summary: Array, normal: Array, uniform: Array) -> D
         normal, uniform: standard normal draws, and draws in 0..1 [n, k, 7 m + 2].
     """
 
-    def placed(position: int, mixture: Mixture, interval: co.Interval) -> Drawn:
+    def placed(position: Array, mixture: Mixture, interval: co.Interval) -> Drawn:
         return draw(mixture, interval, normal[..., position], uniform[..., position])
 
     return _drawn(network, summary, normal.shape, placed)
@@ -291,28 +293,32 @@ def _drawn(
     network: Network,
     summary: Array,
     shape: tuple[int, ...],
-    placed: Callable[[int, Mixture, co.Interval], Drawn],
+    placed: Callable[[Array, Mixture, co.Interval], Drawn],
 ) -> Draws:
     """Draws [n, k, d], coordinate by coordinate, on the interval that those before leave it."""
     d = shape[-1]
     n_couples = (d - co.CELL) // co.PER_COUPLE
-    drawn = jnp.zeros((*shape[:2], N_COORDINATES)) + 0.5
-    total, scores = jnp.zeros(shape[:2]), []
-    for position in range(d):
-        own = _interval_of(position, drawn, n_couples)
+    whose = [partial(_interval_of, position, n_couples=n_couples) for position in range(d)]
+
+    def step(so_far: tuple[Array, Array], position: Array) -> tuple[tuple[Array, Array], Array]:
+        drawn, total = so_far
+        own = jax.lax.switch(position, whose, drawn)
         told = jax.tree.map(lambda leaf: leaf[:, None, :], network.tell(position, summary))
         mixture = network.mixture(position, told, prefix_features(drawn))
-        low, high = _WIDEST[position]
+        low, high = jnp.asarray(_WIDEST, jnp.float32)[position]
         half, middle = (high - low) / 2, (high + low) / 2
         unit = co.Interval((own.low - middle) / half, (own.high - middle) / half)
         found = placed(position, mixture, unit)
-        total = total + found.log_density - np.log(half)
-        scores.append(found.score)
         drawn = drawn.at[..., position].set(middle + half * found.value)
-    return Draws(drawn[..., :d], total, jnp.stack(scores, axis=-1))
+        return (drawn, total + found.log_density - jnp.log(half)), found.score
+
+    # a loop, as the compiler takes ten times longer over what is written out
+    start = jnp.zeros((*shape[:2], N_COORDINATES)) + 0.5, jnp.zeros(shape[:2])
+    (drawn, total), scores = jax.lax.scan(step, start, jnp.arange(d))
+    return Draws(drawn[..., :d], total, jnp.moveaxis(scores, 0, -1))
 
 
-def _interval_of(position: int, drawn: Array, n_couples: int) -> co.Interval:
+def _interval_of(position: int, drawn: Array, *, n_couples: int) -> co.Interval:
     couple, place = (0, position) if position < co.PER_COUPLE else (1, position - 9)
     if co.PER_COUPLE <= position < co.PER_COUPLE + co.CELL:
         low, high = co.CELL_RANGES[position - co.PER_COUPLE]
