@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy import stats
 
 from ecguard import family
 from ecguard.posterior import coordinates as co
@@ -51,20 +51,14 @@ def given() -> Given:
     return Given(network, jax.random.normal(jax.random.key(1), (N_TRACES, sizes.summary)))
 
 
-def normal(n_couples: int, n: int) -> jax.Array:
-    """Scores of n draws of every trace."""
-    return jax.random.normal(jax.random.key(10 + n_couples), (N_TRACES, n, n_unknowns(n_couples)))
-
-
-@pytest.fixture(scope="module", params=["transport", "sample"])
-def drawn(given: Given, request: pytest.FixtureRequest) -> dict[int, Draws]:
+@pytest.fixture(scope="module")
+def drawn(given: Given) -> dict[int, Draws]:
     """N draws of every trace in one row, for each number of couples."""
 
     def draws(m: int) -> Draws:
-        scores = normal(m, N)
-        if request.param == "transport":
-            return transport(*given, scores)
-        return sample(*given, scores, jax.random.uniform(jax.random.key(40 + m), scores.shape))
+        shape = N_TRACES, N, n_unknowns(m)
+        uniform = jax.random.uniform(jax.random.key(40 + m), shape)
+        return sample(*given, uniform, jax.random.logistic(jax.random.key(10 + m), shape))
 
     return {
         m: Draws(*(leaf.reshape(N_TRACES * N, *leaf.shape[2:]) for leaf in draws(m)))
@@ -86,7 +80,7 @@ def density(given: Given, coordinates: jax.Array, n_couples: int) -> np.ndarray:
 
 @both
 def test_draws_know_their_density(given: Given, drawn: dict[int, Draws], n_couples: int) -> None:
-    coordinates, own, _ = drawn[n_couples]
+    coordinates, _, own, _ = drawn[n_couples]
     off = np.abs(density(given, coordinates, n_couples) - own)
     assert np.quantile(off, 0.99) < 1e-4
     assert off.max() < 0.02
@@ -104,7 +98,7 @@ def test_draws_are_electrodes_of_the_prior(drawn: dict[int, Draws], n_couples: i
 
 @both
 def test_draws_follow_their_density(drawn: dict[int, Draws], n_couples: int) -> None:
-    coordinates, own, _ = drawn[n_couples]
+    coordinates, _, own, _ = drawn[n_couples]
     electrode = co.to_electrode(coordinates)
     prior = log_prior(join(electrode), n_couples) + co.log_volume(electrode)
     ratio = np.exp(np.asarray(prior - own, np.float64))
@@ -117,15 +111,27 @@ def test_draws_follow_their_density(drawn: dict[int, Draws], n_couples: int) -> 
 def test_scores_are_those_that_transport_would_take(
     given: Given, drawn: dict[int, Draws], n_couples: int
 ) -> None:
-    coordinates, _, scores = drawn[n_couples]
+    own = drawn[n_couples]
     d = n_unknowns(n_couples)
-    again = transport(*given, scores.reshape(N_TRACES, N, d)).coordinates.reshape(-1, d)
+    again = transport(*given, own.scores.reshape(N_TRACES, N, d))
     low, high = co.widest(MAX_COUPLES)[:d].T
-    off = np.abs(np.asarray(again - coordinates)) / (high - low)
+    off = np.abs(np.asarray(again.coordinates.reshape(-1, d) - own.coordinates)) / (high - low)
     assert np.quantile(off, 0.999) < 1e-4
-    farthest = np.sqrt(np.log(2 / 1e-6) / (2 * len(scores)))  # once in a million, by chance
-    for column in np.asarray(scores).T:
-        assert kstest(column, "norm").statistic < farthest
+    for name in ("log_density", "log_score_density"):
+        apart = getattr(again, name).ravel() - getattr(own, name)
+        assert np.quantile(np.abs(np.asarray(apart)), 0.99) < 2e-3
+
+
+@both
+def test_the_density_over_scores_integrates_to_one(given: Given, n_couples: int) -> None:
+    shape = N_TRACES, N, n_unknowns(n_couples)
+    scores = jax.random.logistic(jax.random.key(20 + n_couples), shape) * np.sqrt(3.0) / np.pi
+    found = transport(*given, scores)
+    proposal = stats.logistic.logpdf(np.asarray(scores), scale=np.sqrt(3.0) / np.pi).sum(axis=-1)
+    ratio = np.exp(np.asarray(found.log_score_density, np.float64) - proposal)
+    error = ratio.std(axis=1) / np.sqrt(N)
+    assert (np.abs(ratio.mean(axis=1) - 1.0) < 4 * error).all()
+    assert ((error > 0.002) & (error < 0.2)).all()
 
 
 @both

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import kstest, logistic, norm
+from scipy.stats import kstest, logistic
 
 from ecguard.posterior.amortised import mixture as mx
 from ecguard.posterior.amortised.mixture import Mixture
@@ -20,7 +20,10 @@ AWAY = (-1000.0, -200.0, -50.0, None, 50.0, 200.0, 1000.0)
 SCALES = (1e-4, 1e-2, 0.3, 2.7, 100.0)
 LONE = list(itertools.product(ENDS, SCALES, AWAY))
 
-quantile = jax.jit(mx.quantile)
+STD = np.pi / np.sqrt(3.0)
+"""Of a logistic distribution, in its scales: log odds are as many scores."""
+
+place = jax.jit(mx.place)
 log_density = jax.jit(mx.log_density)
 draw = jax.jit(mx.draw)
 
@@ -79,18 +82,24 @@ def tabulated() -> tuple[np.ndarray, np.ndarray]:
     return values.astype(np.float64), density
 
 
-@pytest.fixture(scope="module", params=["quantile", "draw"])
-def draws(request: pytest.FixtureRequest) -> np.ndarray:
-    mixture, interval = stacked()
-    many = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf[:, None], (len(leaf), N_DRAWS, *leaf.shape[1:])),
-        (mixture, interval),
+def repeated(n: int) -> tuple[Mixture, Interval]:
+    """Those that are `stacked`, n times each [stacked, n, 3]."""
+    return jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf[:, None], (len(leaf), n, *leaf.shape[1:])), stacked()
     )
-    scores = jax.random.normal(jax.random.key(2), (len(mixture.logits), N_DRAWS))
-    if request.param == "quantile":
-        return np.asarray(quantile(*many, scores), np.float64)
-    chance = jax.random.uniform(jax.random.key(3), scores.shape)
-    return np.asarray(draw(*many, scores, chance).value, np.float64)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> mx.Placed:
+    many = repeated(N_DRAWS)
+    shape = many[1].low.shape
+    uniform = jax.random.uniform(jax.random.key(3), shape)
+    return draw(*many, uniform, jax.random.logistic(jax.random.key(2), shape))
+
+
+@pytest.fixture(scope="module")
+def draws(drawn: mx.Placed) -> np.ndarray:
+    return np.asarray(drawn.value, np.float64)
 
 
 def test_density_integrates_to_one(tabulated: tuple[np.ndarray, np.ndarray]) -> None:
@@ -136,70 +145,98 @@ def test_gradients_are_finite() -> None:
 
 def test_an_interval_without_length_is_its_one_value() -> None:
     mixture = jax.tree.map(lambda leaf: leaf[:4], stacked()[0])
-    low = jnp.full(4, 0.25)
+    low, scores = jnp.full(4, 0.25), jnp.linspace(-2.0, 2.0, 4)
     for high in (low, low - 1e-7):
         interval = Interval(low, high)
-        drawn = quantile(mixture, interval, jnp.linspace(-2.0, 2.0, 4))
-        np.testing.assert_allclose(drawn, 0.25, atol=1e-6)
-        assert np.isfinite(log_density(mixture, drawn, interval)).all()
+        for found in (
+            place(mixture, interval, scores),
+            draw(mixture, interval, jnp.linspace(0.1, 0.9, 4), scores),
+        ):
+            np.testing.assert_allclose(found.value, 0.25, atol=1e-6)
+            assert all(np.isfinite(leaf).all() for leaf in found)
 
 
-def test_a_draw_knows_its_score_and_its_density() -> None:
-    mixture, interval = stacked()
-    n = len(mixture.logits)
-    many = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf[:, None], (n, 500, *leaf.shape[1:])), (mixture, interval)
-    )
-    normal = jax.random.normal(jax.random.key(4), (n, 500))
-    found = draw(*many, normal, jax.random.uniform(jax.random.key(5), (n, 500)))
-    assert all(np.isfinite(leaf).all() for leaf in found)
-    again = np.asarray(quantile(*many, found.score), np.float64)
-    value = np.asarray(found.value, np.float64)
+def test_a_draw_knows_its_score_and_its_density(drawn: mx.Placed) -> None:
+    many = repeated(N_DRAWS)
+    assert all(np.isfinite(leaf).all() for leaf in drawn)
+    again = place(*many, drawn.score)
     length = np.asarray(many[1].high - many[1].low)
-    assert np.quantile(np.abs(again - value) / length, 0.999) < 1e-3
-    off = np.abs(np.asarray(log_density(many[0], found.value, many[1]) - found.log_density))
-    assert np.quantile(off, 0.999) < 1e-3
+    off = np.abs(np.asarray(again.value, np.float64) - np.asarray(drawn.value, np.float64))
+    assert np.quantile(off / length, 0.999) < 1e-3
+    own = log_density(many[0], drawn.value, many[1])
+    assert np.quantile(np.abs(np.asarray(own - drawn.log_density)), 0.999) < 1e-3
 
 
-def test_quantiles_rise_with_the_score_and_stay_inside_however_far() -> None:
+def eight(n: int, least: float) -> tuple[Mixture, Interval]:
+    """Mixtures of eight components about as wide as exp(least) [n, 1, 8], cut at -1 and 1."""
+    logits, location, log_scale = np.random.default_rng(3).normal(size=(3, n, 1, 8))
+    leaves = (logits, 0.6 * location, log_scale + least)
+    mixture = Mixture(*(jnp.asarray(leaf, jnp.float32) for leaf in leaves))
+    return mixture, Interval(-jnp.ones((n, 1)), jnp.ones((n, 1)))
+
+
+def spread(given: tuple[Mixture, Interval], n: int) -> tuple[Mixture, Interval]:
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(leaf), n, *leaf.shape[2:])), given)
+
+
+def test_the_density_of_scores_integrates_to_one() -> None:
+    scores = jnp.broadcast_to(jnp.linspace(-25.0, 25.0, 20_001), (100, 20_001))
+    found = place(*spread(eight(100, -3.0), 20_001), scores)
+    density = np.exp(np.asarray(found.log_score_density, np.float64))
+    area = np.trapezoid(density, np.asarray(scores, np.float64), axis=1)
+    np.testing.assert_allclose(area, 1.0, atol=1e-3)
+
+
+def test_scores_of_draws_follow_their_density() -> None:
+    many = spread(eight(40, -3.0), N_DRAWS)
+    shape = many[1].low.shape
+    found = draw(
+        *many,
+        jax.random.uniform(jax.random.key(6), shape),
+        jax.random.logistic(jax.random.key(7), shape),
+    )
+    scores = np.linspace(-25.0, 25.0, 20_001)
+    even = jnp.broadcast_to(jnp.asarray(scores, jnp.float32), (40, 20_001))
+    wanted = place(*spread(eight(40, -3.0), 20_001), even).log_score_density
+    each = zip(np.exp(np.asarray(wanted, np.float64)), np.asarray(found.score), strict=True)
+    assert max(distance(scores, *own) for own in each) < FARTHEST
+
+
+def test_the_density_of_scores_is_that_of_values_over_their_slope() -> None:
+    scores = jnp.broadcast_to(jnp.linspace(-4.0, 4.0, 81), (100, 81))
+    many = spread(eight(100, -2.0), 81)
+    slope = jax.jvp(lambda s: mx.place(*many, s).value, (scores,), (jnp.ones_like(scores),))[1]
+    found = place(*many, scores)
+    inside = np.abs(np.asarray(found.value)) < 0.999
+    assert inside.mean() > 0.9
+    off = np.asarray(found.log_density + jnp.log(slope) - found.log_score_density)
+    assert np.abs(off[inside]).max() < 2e-3
+
+
+def test_values_rise_with_the_score_and_stay_inside_however_far() -> None:
     mixture, interval = stacked()
-    scores = jnp.array([-30.0, -6.0, -3.0, -0.5, 0.0, 1e-4, 0.5, 3.0, 6.0, 30.0])
-    each = jax.vmap(lambda score: quantile(mixture, interval, jnp.full(len(interval.low), score)))
-    found = np.asarray(each(scores), np.float64)
-    assert np.isfinite(found).all()
-    assert ((found >= interval.low) & (found <= interval.high)).all()
+    scores = jnp.array([-300.0, -30.0, -6.0, -3.0, -0.5, 0.0, 1e-4, 0.5, 3.0, 6.0, 30.0, 300.0])
+    each = jax.vmap(lambda score: place(mixture, interval, jnp.full(len(interval.low), score)))
+    found = each(scores)
+    assert all(np.isfinite(leaf).all() for leaf in found)
+    values = np.asarray(found.value, np.float64)
+    assert ((values >= interval.low) & (values <= interval.high)).all()
     room = 1e-5 * np.asarray(interval.high - interval.low) + 1e-7
-    assert (np.diff(found, axis=0) > -room).all()
+    assert (np.diff(values, axis=0) > -room).all()
 
 
-def test_quantiles_are_found_in_the_steps_that_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Narrow components far apart, where Newton's steps leave the bracket."""
-    rng = np.random.default_rng(4)
-    logits, location, log_scale = rng.normal(size=(3, 4000, 8)).astype(np.float32)
-    mixture = Mixture(*map(jnp.asarray, (logits, 0.5 * location, log_scale - 5.0)))
-    ends, scores = Interval(-jnp.ones(4000), jnp.ones(4000)), jnp.asarray(rng.normal(size=4000))
-    found = mx.quantile(mixture, ends, scores)
-    monkeypatch.setattr(mx, "_STEPS", 60)
-    off = np.abs(np.asarray(found - mx.quantile(mixture, ends, scores)))
-    assert np.quantile(off, 0.98) < 1e-5
-    assert off.max() < 0.01
+def alone(location: float, scale: float) -> tuple[Mixture, Interval]:
+    """One component, cut at -1 and 1."""
+    leaves = (jnp.full((1, 1), value) for value in (0.0, location, np.log(scale)))
+    return Mixture(*leaves), Interval(-jnp.ones(1), jnp.ones(1))
 
 
-def test_a_quantile_between_components_does_not_stick_to_an_end() -> None:
-    """Where next to no mass lies between two narrow components, and some beyond either end."""
-    logits = jnp.log(jnp.array([0.6, 0.39997, 3e-5]))
-    for sign in (1.0, -1.0):
-        location = sign * jnp.array([-0.5, 0.5, 1.5])
-        mixture = Mixture(logits, location, jnp.log(jnp.full(3, 4e-4)))
-        found = quantile(mixture, Interval(jnp.array(-1.0), jnp.array(1.0)), jnp.array(sign * 3.89))
-        assert sign * float(found) == pytest.approx(0.504, abs=2e-3)
-
-
-def test_far_quantiles_of_a_component_beyond_an_end_are_those_of_its_tail() -> None:
+def test_far_values_of_a_component_beyond_an_end_are_those_of_its_tail() -> None:
     """Against bisection in double precision, on either side and at both ends of the scores."""
+    scale = np.exp(-4.8)
 
     def log_mass(low: float, high: float, location: float) -> float:
-        first, last = logistic.logcdf([low, high], location, np.exp(-4.8))
+        first, last = logistic.logcdf([low, high], location, scale)
         return float(last + np.log(-np.expm1(first - last)))
 
     def bisected(location: float, odds: float) -> float:
@@ -211,30 +248,37 @@ def test_far_quantiles_of_a_component_beyond_an_end_are_those_of_its_tail() -> N
         return low
 
     for location in (1.2, -1.2, 0.1):
-        own = Mixture(*(jnp.full((1, 1), v) for v in (0.0, location, -4.8)))
-        for score in (-6.5, -5.5, -4.0, 0.3, 4.0, 5.5, 6.5):
-            found = quantile(own, Interval(-jnp.ones(1), jnp.ones(1)), jnp.full(1, score))
-            wanted = bisected(location, norm.logcdf(score) - norm.logsf(score))
+        for score in (-12.0, -8.0, -4.0, 0.3, 4.0, 8.0, 12.0):
+            found = place(*alone(location, scale), jnp.full(1, score)).value
+            wanted = bisected(location, STD * score)
             assert float(found[0]) == pytest.approx(wanted, abs=1e-4), (location, score)
 
 
-def test_quantiles_of_one_wide_component_are_those_of_the_logistic() -> None:
+def test_values_of_one_narrow_component_are_as_many_stds_away() -> None:
     """Without a cut in reach."""
-    mixture = Mixture(jnp.zeros((1, 1)), jnp.full((1, 1), 0.2), jnp.log(jnp.full((1, 1), 0.01)))
-    for score in (-7.0, -5.6, -4.0, -1.0, 0.0, 2.0, 4.5, 7.0):
-        found = quantile(mixture, Interval(-jnp.ones(1), jnp.ones(1)), jnp.full(1, score))
-        wanted = 0.2 + 0.01 * (norm.logcdf(score) - norm.logsf(score))
-        assert float(found[0]) == pytest.approx(wanted, abs=5e-5)
+    for score in (-40.0, -12.0, -4.0, -1.0, 0.0, 2.0, 9.0, 40.0):
+        found = place(*alone(0.2, 0.01), jnp.full(1, score)).value
+        assert float(found[0]) == pytest.approx(0.2 + 0.01 * STD * score, abs=5e-5)
 
 
-def test_quantiles_of_a_mirrored_mixture_are_mirrored() -> None:
-    rng = np.random.default_rng(3)
-    logits, location, log_scale = rng.normal(size=(3, 200, 8)).astype(np.float32)
-    mixture = Mixture(*map(jnp.asarray, (logits, 0.6 * location, log_scale - 3.0)))
+def test_one_component_stands_for_the_mean_and_the_std_of_all() -> None:
+    mixture, interval = eight(200, -6.0)
+    narrow = mixture._replace(location=0.1 * mixture.location)
+    weight = np.asarray(jax.nn.softmax(narrow.logits, axis=-1), np.float64)[:, 0]
+    location, log_scale = (np.asarray(leaf, np.float64)[:, 0] for leaf in narrow[1:])
+    mean = (weight * location).sum(axis=1)
+    second = (weight * (location**2 + (STD * np.exp(log_scale)) ** 2)).sum(axis=1)
+    std = np.sqrt(second - mean**2)
+    for score in (-1.0, 0.0, 2.0):
+        found = place(narrow, interval, jnp.full((200, 1), score)).value[:, 0]
+        np.testing.assert_allclose(found, mean + score * std, atol=2e-5)
+
+
+def test_values_of_a_mirrored_mixture_are_mirrored() -> None:
+    mixture, ends = eight(200, -3.0)
     mirrored = mixture._replace(location=-mixture.location)
-    ends = Interval(-jnp.ones(200), jnp.ones(200))
     for score in (0.3, 2.0, 5.0, 6.5):
-        found = quantile(mixture, ends, jnp.full(200, -score))
-        np.testing.assert_allclose(
-            found, -quantile(mirrored, ends, jnp.full(200, score)), atol=2e-3
-        )
+        found = place(mixture, ends, jnp.full((200, 1), -score))
+        other = place(mirrored, ends, jnp.full((200, 1), score))
+        np.testing.assert_allclose(found.value, -other.value, atol=1e-5)
+        np.testing.assert_allclose(found.log_score_density, other.log_score_density, atol=2e-3)

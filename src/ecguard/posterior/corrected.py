@@ -3,9 +3,9 @@
 Draws of the amortised posterior are weighed by prior times likelihood over their own density.
 The weights' effective sample size, as a share of the draws, is the efficiency: it tells how well
 the amortised posterior fits a case, and is a diagnostic of the case itself. Where that leaves too
-few effective draws, population Monte Carlo goes on from them, in scores that the amortised
-posterior makes of the coordinates: there its own law is standard normal, and what is left to learn
-is where the posterior differs from it.
+few effective draws, population Monte Carlo goes on from them, in scores: steps from coordinate to
+coordinate, each in units of how wide the amortised posterior is there, given those before. What is
+thin and curved among the coordinates is neither among these.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.stats import norm
 from numpy.typing import ArrayLike, NDArray
 
 from ecguard.errors import InputError
@@ -39,7 +38,7 @@ from ecguard.posterior.likelihood import (
     log_likelihood,
 )
 from ecguard.posterior.population import PopulationSettings, sample_population
-from ecguard.posterior.tempered import Particle, Path, in_blocks
+from ecguard.posterior.tempered import Particle, Path, in_blocks, take
 from ecguard.posterior.unknowns import join, log_prior, n_unknowns
 
 CORRECTION = PopulationSettings(n_proposals=1024)
@@ -83,39 +82,39 @@ class FromAmortised(Path):
     n_couples: int = eqx.field(static=True)
 
     def draw(self, key: Array, n: int) -> Array:
-        return jax.random.normal(key, (n, n_unknowns(self.n_couples)))
+        own = eqx.tree_at(lambda path: path.summary, self, self.summary[None])
+        return own.draw_many(key[None], n)[0]
 
     def draw_many(self, keys: Array, n: int) -> Array:
-        # not compiled with the likelihood, whose solver grid would be a part of it
-        return jnp.stack([self.draw(key, n) for key in keys])
+        return self._sampled(keys, n).scores
 
     def weigh(self, scores: Array) -> Particle:
-        unknowns, ratio = _placed(self.network, self.summary[None], scores[None, None])
-        return _particle(scores, self.likelihood(unknowns[0, 0]) + ratio[0, 0])
+        placed = _placed(self.network, self.summary[None], scores[None, None])
+        gain = self.likelihood(placed.unknowns[0, 0]) + placed.ratio[0, 0]
+        return Particle(scores, placed.base[0, 0], gain)
 
     def weigh_many(self, scores: Array) -> tuple[Particle, Array]:
-        # in two programs, of which this first one knows nothing of the solver's grid
-        unknowns, ratio = _placed(self.network, self.summary, scores)
-        gain = log_likelihood(self.likelihood, unknowns) + ratio
-        return _particle(scores, gain), unknowns
+        return self._weighed(_placed(self.network, self.summary, scores))
 
     def begin_many(self, keys: Array, n: int) -> tuple[Array, Particle, Array]:
-        d = n_unknowns(self.n_couples)
+        drawn = self._sampled(keys, n)
+        return drawn.scores, *self._weighed(drawn)
+
+    def unknowns(self, keys: Array, n: int) -> Array:
+        """Of draws as `draw_many` makes them [cases, n, d]."""
+        return self._sampled(keys, n).unknowns
+
+    def _sampled(self, keys: Array, n: int) -> "_Places":
+        shape = n, n_unknowns(self.n_couples)
         both = [jax.random.split(key) for key in keys]
-        normal = jnp.stack([jax.random.normal(first, (n, d)) for first, _ in both])
-        uniform = jnp.stack([jax.random.uniform(second, (n, d)) for _, second in both])
-        scores, unknowns, ratio = _sampled(self.network, self.summary, normal, uniform)
-        gain = log_likelihood(self.likelihood, unknowns) + ratio
-        return scores, _particle(scores, gain), unknowns
+        uniform = jnp.stack([jax.random.uniform(first, shape) for first, _ in both])
+        odds = jnp.stack([jax.random.logistic(second, shape) for _, second in both])
+        return _sampled(self.network, self.summary, uniform, odds)
 
-    def unknowns(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Of scores of n traces [n, k, d]; in blocks of one size: n compiles nothing."""
-        summary, scores = np.asarray(self.summary), scores.astype(np.float32)
-
-        def some(rows: NDArray[np.intp]) -> Array:
-            return _unknowns(self.network, summary[rows], scores[rows])
-
-        return np.asarray(in_blocks(some, len(scores), _BLOCK))
+    def _weighed(self, placed: "_Places") -> tuple[Particle, Array]:
+        # in a program of its own, so that the network's knows nothing of the solver's grid
+        gain = log_likelihood(self.likelihood, placed.unknowns) + placed.ratio
+        return Particle(placed.scores, placed.base, gain), placed.unknowns
 
     @property
     def axes(self) -> Any:
@@ -233,41 +232,50 @@ def round_size(settings: PopulationSettings, n_couples: int) -> int:
 
 def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np.float32]:
     """Draws of the amortised posteriors as they are [n, n_draws, 7 m + 2]."""
-    return path.unknowns(np.asarray(path.draw_many(keys, n_draws)))
+
+    def some(rows: NDArray[np.intp]) -> Array:
+        return take(path, rows).unknowns(keys[rows], n_draws)
+
+    # in blocks of one size: another number of traces compiles nothing
+    return np.asarray(in_blocks(some, len(path.summary), _BLOCK))
 
 
-@eqx.filter_jit
-def _unknowns(network: Network, summary: ArrayLike, scores: ArrayLike) -> Array:
-    return _placed(network, summary, scores)[0]
+class _Places(NamedTuple):
+    """Places of n traces.
 
-
-@eqx.filter_jit
-def _placed(network: Network, summary: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
-    """Unknowns [n, k, d] of scores [n, k, d], and ln of their prior over the density [n, k].
-
-    Places of a trace are rows of the network's products, which `jax.vmap` would not make them.
+    Args:
+        scores, unknowns: [n, k, d].
+        ratio: ln of the unknowns' prior over the density [n, k].
+        base: ln density over the scores [n, k].
     """
-    return _weighed(transport(network, jnp.asarray(summary), jnp.asarray(scores)))
+
+    scores: Array
+    unknowns: Array
+    ratio: Array
+    base: Array
 
 
 @eqx.filter_jit
-def _sampled(
-    network: Network, summary: ArrayLike, normal: Array, uniform: Array
-) -> tuple[Array, Array, Array]:
-    """Scores of draws [n, k, d], and what `_placed` makes of them."""
-    found = sample(network, jnp.asarray(summary), normal, uniform)
-    return found.scores, *_weighed(found)
+def _placed(network: Network, summary: ArrayLike, scores: ArrayLike) -> _Places:
+    """Places with scores [n, k, d].
+
+    Those of a trace are rows of the network's products, which `jax.vmap` would not make them.
+    """
+    return _places(transport(network, jnp.asarray(summary), jnp.asarray(scores)))
 
 
-def _weighed(found: Draws) -> tuple[Array, Array]:
+@eqx.filter_jit
+def _sampled(network: Network, summary: ArrayLike, uniform: Array, odds: Array) -> _Places:
+    """Places that are drawn."""
+    return _places(sample(network, jnp.asarray(summary), uniform, odds))
+
+
+def _places(found: Draws) -> _Places:
     electrode = co.to_electrode(found.coordinates)
     unknowns = join(electrode)
     n_couples = electrode.E0.shape[-1]
-    return unknowns, log_prior(unknowns, n_couples) + co.log_volume(electrode) - found.log_density
-
-
-def _particle(scores: Array, gain: Array) -> Particle:
-    return Particle(scores, jnp.sum(norm.logpdf(scores), axis=-1), gain)
+    prior = log_prior(unknowns, n_couples) + co.log_volume(electrode)
+    return _Places(found.scores, unknowns, prior - found.log_density, found.log_score_density)
 
 
 @eqx.filter_jit

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +12,9 @@ from ecguard.case_sets import CaseSet
 from ecguard.errors import InputError
 from ecguard.fouling import Fouling
 from ecguard.posterior.joint import Rest, rested
+from ecguard.posterior.laplace import BLOCK
 from ecguard.posterior.likelihood import Observation
+from ecguard.posterior.tempered import in_blocks
 from ecguard.protocol.step import ONCE, Own, Step
 from ecguard.simulator import Waveform, simulate_batch
 from ecguard.waveforms import refine
@@ -68,6 +71,19 @@ def currents(
     protocol: Protocol, cases: CaseSet, fouling: Fouling | None, substeps: int = SUBSTEPS
 ) -> list[NDArray[np.float32]]:
     """Noise-free currents of each step [n, L], mA/cm^2; fouling has leaves [n]."""
+
+    def some(rows: NDArray[np.intp]) -> list[NDArray[np.float32]]:
+        own = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], fouling)
+        return _currents(protocol, cases.take(rows), own, substeps)
+
+    # in blocks of one size: another number of cases compiles nothing
+    found: list[NDArray[np.float32]] = in_blocks(some, len(cases), BLOCK)
+    return found
+
+
+def _currents(
+    protocol: Protocol, cases: CaseSet, fouling: Fouling | None, substeps: int
+) -> list[NDArray[np.float32]]:
     experiment = cases.experiment
     couples, cell = experiment.couples, experiment.cell
     bulk = 1e-6 * (couples.C_ox + couples.C_red).sum(axis=1)

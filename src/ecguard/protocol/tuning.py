@@ -191,5 +191,7 @@ def _slope(
         apart = jnp.where(seen.observed, (shown - closest) / seen.noise_std[:, None], 0.0)
         return jnp.sum(apart**2, axis=1)
 
-    along = [jax.jvp(misfit, (design,), (direction,))[1] for direction in jnp.eye(2)]
-    return jnp.stack(along, axis=1)
+    def along(direction: Array) -> Array:
+        return jax.jvp(misfit, (design,), (direction,))[1]
+
+    return jax.vmap(along, out_axes=1)(jnp.eye(2))

@@ -19,7 +19,7 @@ from jax import Array
 
 from ecguard import family
 from ecguard.posterior import coordinates as co
-from ecguard.posterior.amortised.mixture import Drawn, Mixture, draw, log_density, quantile
+from ecguard.posterior.amortised.mixture import Mixture, Placed, draw, log_density, place
 from ecguard.posterior.amortised.traces import N_MODES, Projection
 from ecguard.posterior.unknowns import MAX_COUPLES, n_unknowns
 
@@ -244,18 +244,26 @@ def _normalised(x: Array) -> Array:
 
 
 class Draws(NamedTuple):
-    """Coordinates [..., d], the ln density [...] they were drawn with, and scores [..., d]."""
+    """Places [...] of the density.
+
+    Args:
+        coordinates: [..., d].
+        scores: unbounded [..., d].
+        log_density: ln density over the coordinates [...].
+        log_score_density: over the scores [...].
+    """
 
     coordinates: Array
-    log_density: Array
     scores: Array
+    log_density: Array
+    log_score_density: Array
 
 
 def transport(network: Network, summary: Array, scores: Array) -> Draws:
-    """Coordinates whose conditional densities have the quantiles of scores.
+    """Coordinates of scores, each by one component in place of its conditional density.
 
-    Standard normal scores give draws. Where the density is that of the posterior, so is the
-    posterior of the scores standard normal, however it is curved in the coordinates.
+    Where that density is narrow, so is the step that a score makes: a posterior that is thin and
+    curved in the coordinates is neither in the scores.
 
     Args:
         network: the weights.
@@ -263,59 +271,64 @@ def transport(network: Network, summary: Array, scores: Array) -> Draws:
         scores: [n, k, 7 m + 2].
     """
 
-    def placed(position: Array, mixture: Mixture, interval: co.Interval) -> Drawn:
-        score = scores[..., position]
-        value = quantile(mixture, interval, score)
-        return Drawn(value, score, log_density(mixture, value, interval))
+    def placed(position: Array, mixture: Mixture, interval: co.Interval) -> Placed:
+        return place(mixture, interval, scores[..., position])
 
     return _drawn(network, summary, scores.shape, placed)
 
 
-def sample(network: Network, summary: Array, normal: Array, uniform: Array) -> Draws:
-    """Draws as `transport` makes them of standard normal scores, in half of the time.
-
-    Chance picks a component of each conditional density, whose quantile is a closed form; the
-    score of the draw follows from where it lies.
+def sample(network: Network, summary: Array, uniform: Array, odds: Array) -> Draws:
+    """Draws of the density, with the scores that `transport` would take.
 
     Args:
         network: the weights.
         summary: of n traces [n, summary].
-        normal, uniform: standard normal draws, and draws in 0..1 [n, k, 7 m + 2].
+        uniform, odds: draws in 0..1 and of the logistic distribution [n, k, 7 m + 2].
     """
 
-    def placed(position: Array, mixture: Mixture, interval: co.Interval) -> Drawn:
-        return draw(mixture, interval, normal[..., position], uniform[..., position])
+    def placed(position: Array, mixture: Mixture, interval: co.Interval) -> Placed:
+        return draw(mixture, interval, uniform[..., position], odds[..., position])
 
-    return _drawn(network, summary, normal.shape, placed)
+    return _drawn(network, summary, odds.shape, placed)
+
+
+class _SoFar(NamedTuple):
+    """Draws [n, k, 16] of which the first coordinates are known, with ln densities of these."""
+
+    drawn: Array
+    log_density: Array
+    log_score_density: Array
 
 
 def _drawn(
     network: Network,
     summary: Array,
     shape: tuple[int, ...],
-    placed: Callable[[Array, Mixture, co.Interval], Drawn],
+    placed: Callable[[Array, Mixture, co.Interval], Placed],
 ) -> Draws:
     """Draws [n, k, d], coordinate by coordinate, on the interval that those before leave it."""
     d = shape[-1]
     n_couples = (d - co.CELL) // co.PER_COUPLE
     whose = [partial(_interval_of, position, n_couples=n_couples) for position in range(d)]
 
-    def step(so_far: tuple[Array, Array], position: Array) -> tuple[tuple[Array, Array], Array]:
-        drawn, total = so_far
+    def step(so_far: _SoFar, position: Array) -> tuple[_SoFar, Array]:
+        drawn, log_density, log_score_density = so_far
         own = jax.lax.switch(position, whose, drawn)
         told = jax.tree.map(lambda leaf: leaf[:, None, :], network.tell(position, summary))
         mixture = network.mixture(position, told, prefix_features(drawn))
-        low, high = jnp.asarray(_WIDEST, jnp.float32)[position]
+        low, high = jnp.asarray(_WIDEST, drawn.dtype)[position]
         half, middle = (high - low) / 2, (high + low) / 2
         unit = co.Interval((own.low - middle) / half, (own.high - middle) / half)
         found = placed(position, mixture, unit)
         drawn = drawn.at[..., position].set(middle + half * found.value)
-        return (drawn, total + found.log_density - jnp.log(half)), found.score
+        log_density += found.log_density - jnp.log(half)
+        return _SoFar(drawn, log_density, log_score_density + found.log_score_density), found.score
 
-    # a loop, as the compiler takes ten times longer over what is written out
-    start = jnp.zeros((*shape[:2], N_COORDINATES)) + 0.5, jnp.zeros(shape[:2])
-    (drawn, total), scores = jax.lax.scan(step, start, jnp.arange(d))
-    return Draws(drawn[..., :d], total, jnp.moveaxis(scores, 0, -1))
+    # a loop, as the compiler takes five times longer over what is written out
+    none = jnp.zeros(shape[:2])
+    start = _SoFar(jnp.full((*shape[:2], N_COORDINATES), 0.5), none, none)
+    (drawn, *densities), scores = jax.lax.scan(step, start, jnp.arange(d))
+    return Draws(drawn[..., :d], jnp.moveaxis(scores, 0, -1), *densities)
 
 
 def _interval_of(position: int, drawn: Array, *, n_couples: int) -> co.Interval:
