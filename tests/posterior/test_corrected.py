@@ -146,19 +146,35 @@ def test_amortised_draws_of_a_trace_are_its_own(path, group):
     together = draw_amortised(path, keys(n), 50)
     alone = draw_amortised(take(path, np.array([2])), keys(n)[2:3], 50)
     np.testing.assert_array_equal(alone[0], together[2])
-    one = take(path, np.array([2])).unknowns(np.asarray(take(path, 2).draw(keys(n)[2], 50))[None])
-    np.testing.assert_array_equal(one[0], together[2])
+    one = take(path, 2).draw(keys(n)[2], 50)[None]
+    _, unknowns = take(path, np.array([2])).weigh_many(one)
+    np.testing.assert_allclose(unknowns[0], together[2], rtol=1e-4, atol=1e-5)
 
 
-def test_the_base_is_standard_normal(path, group):
-    """Scores follow a normal law by themselves."""
-    scores = np.asarray(path.draw_many(keys(len(group)), 4000))
-    assert abs(scores.mean()) < 0.02
-    assert scores.std() == pytest.approx(1.0, abs=0.02)
-    own = take(path, 0)
-    found = own.weigh(jnp.asarray(scores[0, 0]))
-    assert float(found.base) == pytest.approx(stats.norm.logpdf(scores[0, 0]).sum(), rel=1e-5)
-    np.testing.assert_array_equal(found.scores, scores[0, 0])
+def test_the_base_is_the_law_of_the_scores(path, group):
+    """Another density, over that of the draws, is 1 in the mean; over that of others it is not."""
+    scores = path.draw_many(keys(len(group)), 4000)
+    weighed, _ = path.weigh_many(scores)
+    drawn = np.asarray(scores, np.float64)
+    near = stats.norm.logpdf(drawn, drawn.mean(axis=1)[:, None], 0.7 * drawn.std(axis=1)[:, None])
+    ratio = np.exp(near.sum(axis=2) - np.asarray(weighed.base, np.float64))
+    error = ratio.std(axis=1) / np.sqrt(ratio.shape[1])
+    assert error.max() < 0.1
+    assert (np.abs(ratio.mean(axis=1) - 1.0) < 4 * error).all()
+    normal = np.exp(near - stats.norm.logpdf(drawn)).prod(axis=2)
+    error = normal.std(axis=1) / np.sqrt(normal.shape[1])
+    assert (np.abs(normal.mean(axis=1) - 1.0) > 4 * error).any()
+
+
+def test_a_particle_weighs_alone_what_it_weighs_among_others(path, group):
+    scores = path.draw_many(keys(len(group)), 50)
+    many, _ = path.weigh_many(scores)
+    one = take(path, 1).weigh(jnp.asarray(scores[1, 3]))
+    np.testing.assert_array_equal(one.scores, scores[1, 3])
+    for name in ("base", "gain"):
+        assert float(getattr(one, name)) == pytest.approx(
+            float(getattr(many, name)[1, 3]), rel=1e-4
+        )
 
 
 @pytest.mark.parametrize(
