@@ -224,7 +224,7 @@ def test_saved_again_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
 
 def test_file_says_what_it_holds(guardrail: FittedGuardrail, path: Path) -> None:
     saved = json.loads(path.read_text())
-    assert saved["schema_version"] == 5
+    assert saved["schema_version"] == 6
     assert saved["calibration_scores"] == list(guardrail.calibration_scores)
     assert saved["calibration_scores"] == sorted(saved["calibration_scores"])
     assert saved["valid_for"]["task"] == "tone"

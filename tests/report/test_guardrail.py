@@ -69,9 +69,9 @@ def row(markdown, name):
 def test_settings_come_from_parameters_and_profile(chapter):
     found = gr.settings_of(chapter)
     sets = found.sets
-    assert (sets.n_design, sets.n_calibration, sets.n_test) == (200, 300, 384)
+    assert (sets.n_design, sets.n_calibration, sets.n_test) == (200, 300, 480)
     assert (sets.task, sets.seed, sets.noise_std) == ("cv", 11, 0.05)
-    assert (found.n_faulty, found.n_cell, found.n_control) == (32, 48, 200)
+    assert (found.n_faulty, found.n_cell, found.n_control) == (32, 60, 200)
     assert (found.alpha, found.delta) == (0.1, 0.2)
     assert sets.keep_probability == 0.4
     whole = replace(chapter, parameters=PARAMETERS | {"keep_probability": 1.0})

@@ -15,7 +15,9 @@ from ecguard.files import write_text
 from ecguard.guardrail.certificate import CertifiedGuardrail, CertifiedThreshold
 from ecguard.guardrail.combined_score import CombinedScore
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
+"""Of the file; also raised where a diagnostic is made otherwise, as scores are of others then."""
+
 _QUARTERS = ("at the start", "after a quarter", "halfway", "after three quarters", "at the end")
 _ONE_WAY = "One cycle, begun at the vertex and in the direction of the calibration. "
 _SLACK = 1e-6

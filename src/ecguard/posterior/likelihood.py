@@ -28,7 +28,9 @@ from ecguard.waveforms import refine
 LANES = 256
 """Currents marched at once: their state stays in cache."""
 
-_FINEST = 4
+_AFTER_START = (4, 4, 4, 4, 2, 2)  # steps of the solver in each of the first intervals
+_AFTER_JUMP = (4, 2)
+_FINEST = max(_AFTER_START)
 _LEAST = 3  # samples, without which the grid cannot tell a jump from a step
 _EVEN = 1e-2  # of a step, by which an even time axis may stray
 
@@ -262,8 +264,9 @@ class SolverGrid(NamedTuple):
 def solver_grid(time_s: ArrayLike, E_V: ArrayLike) -> tuple[SolverGrid, NDArray[np.float64]]:
     """A grid that is fine where the current is steep: after the start and after every jump.
 
-    The interval at whose start the potential jumps, or the trace starts, is split in four, the
-    next one in two. The tests hold the current on it against that of the family, which splits all.
+    The interval at whose start the potential jumps is split in four, the next one in two; more are
+    where the trace starts. The tests hold the current on it against that of the family, which
+    splits all.
 
     Args:
         time_s, E_V: waveforms [n, L] with the same relative times.
@@ -287,11 +290,12 @@ def solver_grid(time_s: ArrayLike, E_V: ArrayLike) -> tuple[SolverGrid, NDArray[
             "the same for all traces, in units of their duration",
             "Infer traces of different sampling one by one.",
         )
-    abrupt = np.any(potential_jumps(potential), axis=0)
-    parts = np.ones(len(abrupt), int)
-    abrupt[0] = True
-    parts[np.flatnonzero(abrupt[:-1]) + 1] = 2
-    parts[abrupt] = _FINEST
+    jumping = np.flatnonzero(np.any(potential_jumps(potential), axis=0))
+    parts = np.ones(time.shape[1] - 1, int)
+    for places, steps in ((np.zeros(1, int), _AFTER_START), (jumping, _AFTER_JUMP)):
+        for later, number in enumerate(steps):
+            own = places[places + later < len(parts)] + later
+            parts[own] = np.maximum(parts[own], number)
     fine = refine(Waveform(time, potential), _FINEST)
     kept = np.concatenate(
         [[0], *(_FINEST * k + np.arange(1, p + 1) * (_FINEST // p) for k, p in enumerate(parts))]
