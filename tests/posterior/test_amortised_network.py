@@ -56,9 +56,8 @@ def drawn(given: Given) -> dict[int, Draws]:
     """N draws of every trace in one row, for each number of couples."""
 
     def draws(m: int) -> Draws:
-        shape = N_TRACES, N, n_unknowns(m)
-        uniform = jax.random.uniform(jax.random.key(40 + m), shape)
-        return sample(*given, uniform, jax.random.logistic(jax.random.key(10 + m), shape))
+        shape = 2, N_TRACES, N, n_unknowns(m)
+        return sample(*given, *jax.random.uniform(jax.random.key(40 + m), shape))
 
     return {
         m: Draws(*(leaf.reshape(N_TRACES * N, *leaf.shape[2:]) for leaf in draws(m)))

@@ -219,6 +219,8 @@ def test_a_refusal_names_the_engine_that_takes_the_traces(amortised, path, group
 def test_a_key_for_each_trace_and_one_or_two_couples_are_asked_for(amortised, path, group):
     with pytest.raises(InputError, match="keys"):
         correct(path, keys(len(group) - 1))
+    with pytest.raises(InputError, match="keys"):
+        draw_amortised(path, keys(len(group) - 1), 10)
     with pytest.raises(InputError, match="n_couples"):
         from_amortised(amortised, group.observation, path.likelihood, group.task, 3)
 

@@ -86,13 +86,15 @@ def test_one_step_a_sample_would_not_be(many: Chunk) -> None:
 
 
 def test_the_grid_is_fine_after_the_start_and_after_jumps() -> None:
-    time_s = np.linspace([0.0], [2.0], 11, axis=1)
-    E_V = np.where(time_s < 0.9, 0.5, -0.2)
+    time_s = np.linspace([0.0], [2.0], 21, axis=1)
+    E_V = np.where(time_s < 0.95, 0.5, -0.2)
     grid, potential = solver_grid(time_s, E_V)
-    assert [b - a for a, b in zip(grid.recorded, grid.recorded[1:], strict=False)] == [
-        *(4, 4, 4, 4),
-        *(4, 2, 1, 1, 1, 1),
-    ]
+    start, jump = (4, 4, 4, 4, 2, 2), (4, 2)
+    assert np.diff(grid.recorded).tolist() == [*start, 1, 1, 1, *jump, *(1,) * 9]
+    soon, _ = solver_grid(time_s, np.where(time_s < 0.45, 0.5, -0.2))
+    assert np.diff(soon.recorded).tolist() == [4, 4, 4, 4, 4, 2, *(1,) * 14]
+    at_once, _ = solver_grid(time_s, np.where(time_s < 0.05, 0.5, -0.2))
+    assert np.diff(at_once.recorded).tolist() == [*start, *(1,) * 14]
     assert grid.jumps
     assert sum(grid.step) == pytest.approx(1.0)
     np.testing.assert_array_equal(potential[0, list(grid.recorded)], E_V[0])

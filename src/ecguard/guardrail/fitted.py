@@ -16,7 +16,7 @@ from ecguard.guardrail.certificate import CertifiedGuardrail, CertifiedThreshold
 from ecguard.guardrail.combined_score import CombinedScore
 
 SCHEMA_VERSION = 6
-"""Of the file; also raised where a diagnostic is made otherwise, as scores are of others then."""
+"""Of the file. Raised too where a diagnostic comes out otherwise: thresholds hold for no other."""
 
 _QUARTERS = ("at the start", "after a quarter", "halfway", "after three quarters", "at the end")
 _ONE_WAY = "One cycle, begun at the vertex and in the direction of the calibration. "

@@ -66,6 +66,21 @@ class Inferred(NamedTuple):
     lead: NDArray[np.floating]
 
 
+class _Places(NamedTuple):
+    """Places of n traces.
+
+    Args:
+        scores, unknowns: [n, k, d].
+        ratio: ln of the unknowns' prior over the density [n, k].
+        base: ln density over the scores [n, k].
+    """
+
+    scores: Array
+    unknowns: Array
+    ratio: Array
+    base: Array
+
+
 class FromAmortised(Path):
     """From an amortised posterior to the posterior.
 
@@ -86,7 +101,7 @@ class FromAmortised(Path):
         return own.draw_many(key[None], n)[0]
 
     def draw_many(self, keys: Array, n: int) -> Array:
-        return self._sampled(keys, n).scores
+        return self._drawn(keys, n).scores
 
     def weigh(self, scores: Array) -> Particle:
         placed = _placed(self.network, self.summary[None], scores[None, None])
@@ -97,21 +112,19 @@ class FromAmortised(Path):
         return self._weighed(_placed(self.network, self.summary, scores))
 
     def begin_many(self, keys: Array, n: int) -> tuple[Array, Particle, Array]:
-        drawn = self._sampled(keys, n)
+        drawn = self._drawn(keys, n)
         return drawn.scores, *self._weighed(drawn)
 
     def unknowns(self, keys: Array, n: int) -> Array:
         """Of draws as `draw_many` makes them [cases, n, d]."""
-        return self._sampled(keys, n).unknowns
+        return self._drawn(keys, n).unknowns
 
-    def _sampled(self, keys: Array, n: int) -> "_Places":
-        shape = n, n_unknowns(self.n_couples)
-        both = [jax.random.split(key) for key in keys]
-        uniform = jnp.stack([jax.random.uniform(first, shape) for first, _ in both])
-        odds = jnp.stack([jax.random.logistic(second, shape) for _, second in both])
-        return _sampled(self.network, self.summary, uniform, odds)
+    def _drawn(self, keys: Array, n: int) -> _Places:
+        shape = 2, n, n_unknowns(self.n_couples)
+        which, where = jnp.stack([jax.random.uniform(key, shape) for key in keys], axis=1)
+        return _sampled(self.network, self.summary, which, where)
 
-    def _weighed(self, placed: "_Places") -> tuple[Particle, Array]:
+    def _weighed(self, placed: _Places) -> tuple[Particle, Array]:
         # in a program of its own, so that the network's knows nothing of the solver's grid
         gain = log_likelihood(self.likelihood, placed.unknowns) + placed.ratio
         return Particle(placed.scores, placed.base, gain), placed.unknowns
@@ -231,28 +244,18 @@ def round_size(settings: PopulationSettings, n_couples: int) -> int:
 
 
 def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np.float32]:
-    """Draws of the amortised posteriors as they are [n, n_draws, 7 m + 2]."""
+    """Draws of the amortised posteriors as they are [n, n_draws, 7 m + 2].
+
+    Raises:
+        InputError: there is not one key for each trace.
+    """
+    check_keys(keys, len(path.summary))
 
     def some(rows: NDArray[np.intp]) -> Array:
         return take(path, rows).unknowns(keys[rows], n_draws)
 
     # in blocks of one size: another number of traces compiles nothing
     return np.asarray(in_blocks(some, len(path.summary), _BLOCK))
-
-
-class _Places(NamedTuple):
-    """Places of n traces.
-
-    Args:
-        scores, unknowns: [n, k, d].
-        ratio: ln of the unknowns' prior over the density [n, k].
-        base: ln density over the scores [n, k].
-    """
-
-    scores: Array
-    unknowns: Array
-    ratio: Array
-    base: Array
 
 
 @eqx.filter_jit
@@ -265,9 +268,9 @@ def _placed(network: Network, summary: ArrayLike, scores: ArrayLike) -> _Places:
 
 
 @eqx.filter_jit
-def _sampled(network: Network, summary: ArrayLike, uniform: Array, odds: Array) -> _Places:
+def _sampled(network: Network, summary: ArrayLike, which: Array, where: Array) -> _Places:
     """Places that are drawn."""
-    return _places(sample(network, jnp.asarray(summary), uniform, odds))
+    return _places(sample(network, jnp.asarray(summary), which, where))
 
 
 def _places(found: Draws) -> _Places:

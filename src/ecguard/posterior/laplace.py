@@ -31,7 +31,7 @@ _LEAST_DAMPING, _MOST_DAMPING = 1e-6, 1e8
 _THREADS = 2
 _ROWS = 4096  # that are translated together: another number would be compiled anew
 BLOCK = 64
-"""Cases that climb together, filling whole vectors: more of them cost as much each."""
+"""Cases that are simulated or climb together, filling whole vectors: more cost as much each."""
 
 
 @dataclass(frozen=True)

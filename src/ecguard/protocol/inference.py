@@ -19,7 +19,7 @@ from ecguard.posterior.amortised.artefacts import Amortised
 from ecguard.posterior.corrected import draw_amortised, from_amortised
 from ecguard.posterior.fouled import find_peaks, scores_of
 from ecguard.posterior.joint import JointLikelihood, Rest
-from ecguard.posterior.laplace import Laplace, electrodes, find_peak, log_likelihoods
+from ecguard.posterior.laplace import BLOCK, Laplace, electrodes, find_peak, log_likelihoods
 from ecguard.posterior.likelihood import Observation, SimulatorLikelihood
 from ecguard.posterior.peaks import Peaks
 from ecguard.posterior.tempered import in_blocks, take
@@ -27,8 +27,6 @@ from ecguard.posterior.unknowns import n_unknowns
 from ecguard.protocol.film_evidence import film_evidence
 from ecguard.protocol.protocol import Protocol
 
-BLOCK = 64
-"""Electrodes simulated together, filling whole vectors: one compilation serves all sizes."""
 FILM = "film"
 """The one diagnostic that knows what a film does."""
 MUCH = 0.1

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ecguard import diagnostics as dg
 from ecguard.case_sets import CaseSet
 from ecguard.posterior.amortised.artefacts import Amortised
+from ecguard.posterior.laplace import BLOCK
 from ecguard.posterior.likelihood import Observation
 from ecguard.posterior.tempered import in_blocks
 from ecguard.protocol.inference import (
-    BLOCK,
     clean_peak,
     infer_clean,
     infer_either,

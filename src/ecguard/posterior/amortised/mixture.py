@@ -16,6 +16,7 @@ from ecguard.posterior.coordinates import Interval
 from ecguard.simulator.relaxation import lost_share
 
 _STD = np.pi / np.sqrt(3.0)  # of a logistic distribution, in its scales
+_LEAST_CHANCE = 2.0**-24  # draws in 0..1 are as far from either end
 
 
 class Mixture(NamedTuple):
@@ -59,26 +60,26 @@ def place(mixture: Mixture, interval: Interval, score: Array) -> Placed:
     of their own std. Any number is one, and what the mixture is made of shows in its density.
     """
     lone = _lone(mixture)
-    value = _at_odds(lone, interval, _STD * score[..., None])[..., 0]
+    value = _value_at(lone, interval, _STD * score)
     return _placed(mixture, lone, interval, value, score)
 
 
-def draw(mixture: Mixture, interval: Interval, uniform: Array, odds: Array) -> Placed:
+def draw(mixture: Mixture, interval: Interval, which: Array, where: Array) -> Placed:
     """A value [...] of one component, which chance picks: the quantile is a closed form.
 
     Args:
         mixture, interval: the density.
-        uniform: draws in 0..1 [...], which pick the component.
-        odds: draws of the logistic distribution [...], which say where in it.
+        which, where: draws in 0..1 [...], which pick the component and the place in it.
     """
     weight = jax.nn.softmax(mixture.logits, axis=-1)
     reached = jnp.cumsum(weight, axis=-1)[..., :-1]
-    number = jnp.sum(uniform[..., None] > reached, axis=-1, keepdims=True)
+    number = jnp.sum(which[..., None] > reached, axis=-1, keepdims=True)
     picked = number == jnp.arange(weight.shape[-1])
     own = Mixture(*(jnp.sum(jnp.where(picked, leaf, 0.0), -1, keepdims=True) for leaf in mixture))
-    value = _at_odds(own, interval, odds[..., None])[..., 0]
+    share = jnp.clip(where, _LEAST_CHANCE, 1.0 - _LEAST_CHANCE)
+    value = _value_at(own, interval, jnp.log(share) - jnp.log1p(-share))
     lone = _lone(mixture)
-    score = _odds_at(lone, interval, value[..., None])[..., 0] / _STD
+    score = _odds_of(lone, interval, value) / _STD
     return _placed(mixture, lone, interval, value, score)
 
 
@@ -100,41 +101,36 @@ def _lone(mixture: Mixture) -> Mixture:
     return Mixture(jnp.zeros_like(mean), mean, 0.5 * jnp.log(variance) - np.log(_STD))
 
 
-def _at_odds(mixture: Mixture, interval: Interval, odds: Array) -> Array:
-    """Quantiles of every component by itself [..., K], at log odds [..., K]."""
-    low, high = _ends(mixture, interval)
-    scale = jnp.exp(mixture.log_scale)
+def _value_at(lone: Mixture, interval: Interval, odds: Array) -> Array:
+    """Quantiles [...] of a mixture of one component at log odds [...]."""
+    low, high = (end[..., 0] for end in _ends(lone, interval))
+    scale = jnp.exp(lone.log_scale[..., 0])
     # the distribution function loses digits near 1, none near 0
     mirrored = (low > 0) | ((high > 0) & (odds < 0))
     first, last = jnp.where(mirrored, -high, low), jnp.where(mirrored, -low, high)
-    # What lies beyond the value, over all below `last`; then the way back from `last`: far in a
-    # tail the distribution function itself underflows.
-    width = jnp.maximum(interval.high - interval.low, 0.0)[..., None] / scale  # may be inverted
+    # What lies beyond the value, over all below `last`; then the way back from `last`. In logs, as
+    # far in a tail the distribution function itself underflows.
+    width = jnp.maximum(interval.high - interval.low, 0.0) / scale  # may be inverted
     odds = jnp.where(mirrored, -odds, odds)
     log_past = jax.nn.log_sigmoid(-first)
     log_beyond = jax.nn.log_sigmoid(-odds) + log_past + jnp.log(_part(width))
     # what lies within, by parts where little does
-    nothing = jax.nn.sigmoid(first) + jnp.exp(log_past - width)
-    little = jax.nn.sigmoid(odds) + jax.nn.sigmoid(-odds) * nothing
-    log_within = jnp.where(
-        log_beyond < np.log(0.5), jnp.log1p(-jnp.exp(log_beyond)), jnp.log(little)
-    )
+    log_nothing = jnp.logaddexp(jax.nn.log_sigmoid(first), log_past - width)
+    little = jnp.logaddexp(jax.nn.log_sigmoid(odds), jax.nn.log_sigmoid(-odds) + log_nothing)
+    log_within = jnp.where(log_beyond < np.log(0.5), jnp.log1p(-jnp.exp(log_beyond)), little)
     back = scale * (jax.nn.softplus(last + log_beyond) - log_within)
-    ends = interval.low[..., None], interval.high[..., None]
-    return jnp.clip(jnp.where(mirrored, ends[0] + back, ends[1] - back), *ends)
+    value = jnp.where(mirrored, interval.low + back, interval.high - back)
+    return jnp.clip(value, interval.low, interval.high)
 
 
-def _odds_at(mixture: Mixture, interval: Interval, value: Array) -> Array:
-    """The inverse of `_at_odds` [..., K]: log odds of values inside the interval."""
-    low, high = _ends(mixture, interval)
-    scale = jnp.exp(mixture.log_scale)
-    z = (value - mixture.location) / scale
-    # of the sigmoids at the ends, so that no component is lost in a tail
-    below = jnp.minimum(z, 0.0) - jax.nn.log_sigmoid(high)
-    above = jnp.minimum(-z, 0.0) - jax.nn.log_sigmoid(-low)
-    below += jnp.log(_part((value - interval.low[..., None]) / scale))
-    above += jnp.log(_part((interval.high[..., None] - value) / scale))
-    return below - above
+def _odds_of(lone: Mixture, interval: Interval, value: Array) -> Array:
+    """The inverse of `_value_at`: log odds [...] of values inside the interval."""
+    low, high = (end[..., 0] for end in _ends(lone, interval))
+    scale = jnp.exp(lone.log_scale[..., 0])
+    below, above = (value - interval.low) / scale, (interval.high - value) / scale
+    near = jnp.log(_part(below)) - jnp.log(_part(above))
+    z = (value - lone.location[..., 0]) / scale
+    return z + jax.nn.log_sigmoid(-low) - jax.nn.log_sigmoid(high) + near
 
 
 def _ends(mixture: Mixture, interval: Interval) -> tuple[Array, Array]:

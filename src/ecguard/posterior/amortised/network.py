@@ -277,19 +277,19 @@ def transport(network: Network, summary: Array, scores: Array) -> Draws:
     return _drawn(network, summary, scores.shape, placed)
 
 
-def sample(network: Network, summary: Array, uniform: Array, odds: Array) -> Draws:
+def sample(network: Network, summary: Array, which: Array, where: Array) -> Draws:
     """Draws of the density, with the scores that `transport` would take.
 
     Args:
         network: the weights.
         summary: of n traces [n, summary].
-        uniform, odds: draws in 0..1 and of the logistic distribution [n, k, 7 m + 2].
+        which, where: draws in 0..1 [n, k, 7 m + 2], as `mixture.draw` has them.
     """
 
     def placed(position: Array, mixture: Mixture, interval: co.Interval) -> Placed:
-        return draw(mixture, interval, uniform[..., position], odds[..., position])
+        return draw(mixture, interval, which[..., position], where[..., position])
 
-    return _drawn(network, summary, odds.shape, placed)
+    return _drawn(network, summary, where.shape, placed)
 
 
 class _SoFar(NamedTuple):
@@ -309,11 +309,11 @@ def _drawn(
     """Draws [n, k, d], coordinate by coordinate, on the interval that those before leave it."""
     d = shape[-1]
     n_couples = (d - co.CELL) // co.PER_COUPLE
-    whose = [partial(_interval_of, position, n_couples=n_couples) for position in range(d)]
+    intervals = [partial(_interval_of, position, n_couples=n_couples) for position in range(d)]
 
     def step(so_far: _SoFar, position: Array) -> tuple[_SoFar, Array]:
-        drawn, log_density, log_score_density = so_far
-        own = jax.lax.switch(position, whose, drawn)
+        drawn, total, score_total = so_far
+        own = jax.lax.switch(position, intervals, drawn)
         told = jax.tree.map(lambda leaf: leaf[:, None, :], network.tell(position, summary))
         mixture = network.mixture(position, told, prefix_features(drawn))
         low, high = jnp.asarray(_WIDEST, drawn.dtype)[position]
@@ -321,8 +321,8 @@ def _drawn(
         unit = co.Interval((own.low - middle) / half, (own.high - middle) / half)
         found = placed(position, mixture, unit)
         drawn = drawn.at[..., position].set(middle + half * found.value)
-        log_density += found.log_density - jnp.log(half)
-        return _SoFar(drawn, log_density, log_score_density + found.log_score_density), found.score
+        total += found.log_density - jnp.log(half)
+        return _SoFar(drawn, total, score_total + found.log_score_density), found.score
 
     # a loop, as the compiler takes five times longer over what is written out
     none = jnp.zeros(shape[:2])
@@ -332,11 +332,11 @@ def _drawn(
 
 
 def _interval_of(position: int, drawn: Array, *, n_couples: int) -> co.Interval:
-    couple, place = (0, position) if position < co.PER_COUPLE else (1, position - 9)
+    couple, own = (0, position) if position < co.PER_COUPLE else (1, position - 9)
     if co.PER_COUPLE <= position < co.PER_COUPLE + co.CELL:
         low, high = co.CELL_RANGES[position - co.PER_COUPLE]
         filled = jnp.zeros(drawn.shape[:-1])
         return co.Interval(filled + low, filled + high)
     start = co.couple_start(couple)
     E0_before = co.standard_potential(drawn[..., :7]) if couple else None
-    return co.interval(place, drawn[..., start : start + place], n_couples, couple, E0_before)
+    return co.interval(own, drawn[..., start : start + own], n_couples, couple, E0_before)
