@@ -21,7 +21,7 @@ from ecguard.intervals import Interval
 from ecguard.posterior import fouled, laplace
 from ecguard.posterior.amortised.artefacts import load_amortised
 from ecguard.protocol import CANDIDATES, DEFAULT, Protocol, Refit, Worth
-from ecguard.protocol import trial as trials
+from ecguard.protocol import protocol as protocols
 from ecguard.protocol.inference import diagnostic_names
 from ecguard.protocol.trial import Trial
 from ecguard.protocol.tuning import Tuned
@@ -532,7 +532,7 @@ def small() -> Iterator[None]:
         patch.setattr(escalation, "OTHER_COEFFICIENTS", (1.4,))
         patch.setattr(fouled, "FIRST_COVERAGES", (0.05, 0.5))
         patch.setattr(laplace, "BLOCK", BLOCK)
-        patch.setattr(trials, "BLOCK", BLOCK)
+        patch.setattr(protocols, "BLOCK", BLOCK)
         yield
 
 

@@ -13,7 +13,7 @@ from ecguard.guardrail import CombinedScore, FittedGuardrail, ValidFor, Verdict
 from ecguard.posterior import laplace
 from ecguard.posterior.amortised.artefacts import Amortised, fingerprint, load_amortised
 from ecguard.posterior.likelihood import Observation
-from ecguard.protocol import CANDIDATES, currents, inference, observe, trial
+from ecguard.protocol import CANDIDATES, currents, inference, observe, protocol
 from ecguard.protocol.inference import diagnostic_names
 from ecguard.protocol.measured import in_words
 from ecguard.protocol.trial import Trial, run_trial
@@ -46,7 +46,7 @@ def steps(cases: CaseSet) -> Steps:
 def tried(cases: CaseSet, amortised: Amortised) -> Trial:
     """The same electrodes, as a study measures and infers them."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (trial, inference, laplace):
+        for module in (protocol, inference, laplace):
             patch.setattr(module, "BLOCK", N)
         return run_trial(PULSE, cases, SEVERITY, amortised, case_keys(0, cases.group.case))
 
@@ -69,7 +69,7 @@ def judged(
     guardrail: FittedGuardrail, amortised: Amortised, cases: CaseSet, steps: Steps
 ) -> tuple[ScreenedSteps, Verdict]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (trial, inference, laplace):
+        for module in (protocol, inference, laplace):
             patch.setattr(module, "BLOCK", N)
         keys = case_keys(0, cases.group.case)
         return judge_steps(guardrail, amortised, PULSE, steps, "cv", keys)

@@ -21,7 +21,7 @@ from ecguard.protocol import (
     Pulse,
     inference,
     observe,
-    trial,
+    protocol,
 )
 from ecguard.protocol.inference import conflict, diagnostic_names
 from ecguard.protocol.trial import Trial, run_trial
@@ -57,7 +57,7 @@ def run(cases: CaseSet, amortised: Amortised) -> Iterator[Run]:
         return run_trial(CLEANED, own, severity, amortised, keys, fouled)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "BLOCK", 8)
+        patch.setattr(protocol, "BLOCK", 8)
         patch.setattr(inference, "BLOCK", 8)
         patch.setattr(laplace, "BLOCK", 8)
         yield one

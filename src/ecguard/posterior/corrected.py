@@ -38,7 +38,7 @@ from ecguard.posterior.likelihood import (
     log_likelihood,
 )
 from ecguard.posterior.population import PopulationSettings, sample_population
-from ecguard.posterior.tempered import Particle, Path, in_blocks, take
+from ecguard.posterior.tempered import Particle, Path, in_blocks
 from ecguard.posterior.unknowns import join, log_prior, n_unknowns
 
 CORRECTION = PopulationSettings(n_proposals=1024)
@@ -66,7 +66,7 @@ class Inferred(NamedTuple):
     lead: NDArray[np.floating]
 
 
-class _Places(NamedTuple):
+class Places(NamedTuple):
     """Places of n traces.
 
     Args:
@@ -97,11 +97,10 @@ class FromAmortised(Path):
     n_couples: int = eqx.field(static=True)
 
     def draw(self, key: Array, n: int) -> Array:
-        own = eqx.tree_at(lambda path: path.summary, self, self.summary[None])
-        return own.draw_many(key[None], n)[0]
+        return self.places(self.summary[None], key[None], n).scores[0]
 
     def draw_many(self, keys: Array, n: int) -> Array:
-        return self._drawn(keys, n).scores
+        return self.places(self.summary, keys, n).scores
 
     def weigh(self, scores: Array) -> Particle:
         placed = _placed(self.network, self.summary[None], scores[None, None])
@@ -112,19 +111,16 @@ class FromAmortised(Path):
         return self._weighed(_placed(self.network, self.summary, scores))
 
     def begin_many(self, keys: Array, n: int) -> tuple[Array, Particle, Array]:
-        drawn = self._drawn(keys, n)
+        drawn = self.places(self.summary, keys, n)
         return drawn.scores, *self._weighed(drawn)
 
-    def unknowns(self, keys: Array, n: int) -> Array:
-        """Of draws as `draw_many` makes them [cases, n, d]."""
-        return self._drawn(keys, n).unknowns
-
-    def _drawn(self, keys: Array, n: int) -> _Places:
+    def places(self, summary: ArrayLike, keys: Array, n: int) -> Places:
+        """Draws for some summaries [cases, summary], n for each key."""
         shape = 2, n, n_unknowns(self.n_couples)
         which, where = jnp.stack([jax.random.uniform(key, shape) for key in keys], axis=1)
-        return _sampled(self.network, self.summary, which, where)
+        return _sampled(self.network, summary, which, where)
 
-    def _weighed(self, placed: _Places) -> tuple[Particle, Array]:
+    def _weighed(self, placed: Places) -> tuple[Particle, Array]:
         # in a program of its own, so that the network's knows nothing of the solver's grid
         gain = log_likelihood(self.likelihood, placed.unknowns) + placed.ratio
         return Particle(placed.scores, placed.base, gain), placed.unknowns
@@ -251,15 +247,17 @@ def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np
     """
     check_keys(keys, len(path.summary))
 
+    summary = np.asarray(path.summary)
+
     def some(rows: NDArray[np.intp]) -> Array:
-        return take(path, rows).unknowns(keys[rows], n_draws)
+        return path.places(summary[rows], keys[rows], n_draws).unknowns
 
     # in blocks of one size: another number of traces compiles nothing
     return np.asarray(in_blocks(some, len(path.summary), _BLOCK))
 
 
 @eqx.filter_jit
-def _placed(network: Network, summary: ArrayLike, scores: ArrayLike) -> _Places:
+def _placed(network: Network, summary: ArrayLike, scores: ArrayLike) -> Places:
     """Places with scores [n, k, d].
 
     Those of a trace are rows of the network's products, which `jax.vmap` would not make them.
@@ -268,17 +266,17 @@ def _placed(network: Network, summary: ArrayLike, scores: ArrayLike) -> _Places:
 
 
 @eqx.filter_jit
-def _sampled(network: Network, summary: ArrayLike, which: Array, where: Array) -> _Places:
+def _sampled(network: Network, summary: ArrayLike, which: Array, where: Array) -> Places:
     """Places that are drawn."""
     return _places(sample(network, jnp.asarray(summary), which, where))
 
 
-def _places(found: Draws) -> _Places:
+def _places(found: Draws) -> Places:
     electrode = co.to_electrode(found.coordinates)
     unknowns = join(electrode)
     n_couples = electrode.E0.shape[-1]
     prior = log_prior(unknowns, n_couples) + co.log_volume(electrode)
-    return _Places(found.scores, unknowns, prior - found.log_density, found.log_score_density)
+    return Places(found.scores, unknowns, prior - found.log_density, found.log_score_density)
 
 
 @eqx.filter_jit

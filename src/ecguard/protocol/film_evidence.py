@@ -10,11 +10,9 @@ from ecguard.diagnostics import fault_log_evidence
 from ecguard.known_faults import SEVERITIES, linearised
 from ecguard.posterior import film
 from ecguard.posterior.joint import JointLikelihood
-from ecguard.posterior.laplace import electrodes
+from ecguard.posterior.laplace import BLOCK, electrodes
 from ecguard.posterior.tempered import in_blocks, take
 from ecguard.stress import Biofouling
-
-_BLOCK = 64
 
 
 def film_evidence(likelihood: JointLikelihood, scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -30,7 +28,7 @@ def film_evidence(likelihood: JointLikelihood, scores: NDArray[np.float64]) -> N
         return _evidence(take(held, rows), scores[rows])
 
     with threadpool_limits(1, "blas"):  # small matrices, and sums in one order
-        return np.asarray(in_blocks(some, len(scores), _BLOCK))
+        return np.asarray(in_blocks(some, len(scores), BLOCK))
 
 
 def _evidence(likelihood: JointLikelihood, scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,6 @@
 """Trials: what a protocol finds on many electrodes whose truth is known."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -12,9 +11,7 @@ from numpy.typing import NDArray
 from ecguard import diagnostics as dg
 from ecguard.case_sets import CaseSet
 from ecguard.posterior.amortised.artefacts import Amortised
-from ecguard.posterior.laplace import BLOCK
 from ecguard.posterior.likelihood import Observation
-from ecguard.posterior.tempered import in_blocks
 from ecguard.protocol.inference import (
     clean_peak,
     infer_clean,
@@ -136,17 +133,16 @@ def _measure(
     clean = np.isnan(severity)
     groups = [rows for own in (True, False) if len(rows := np.flatnonzero(clean == own))]
 
-    def block(
-        group: NDArray[np.intp], places: NDArray[np.intp]
+    def measured(
+        rows: NDArray[np.intp],
     ) -> tuple[tuple[Observation, ...], NDArray[np.float64]]:
-        rows = group[places]
         own, fouling = cases.take(rows), None
         if not clean[rows].any():
             fouling = (mode or Biofouling()).fouling(severity[rows])
         steps = observe(protocol, own, currents(protocol, own, fouling))
         return steps, starts(amortised, steps[0], own.group.task, keys[rows])
 
-    found = [in_blocks(partial(block, group), len(group), BLOCK) for group in groups]
+    found = map(measured, groups)
     back = np.argsort(np.concatenate(groups))
     steps, draws = jax.tree.map(lambda *own: np.concatenate(own)[back], *found)
     return steps, draws
