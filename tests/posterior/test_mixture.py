@@ -273,6 +273,14 @@ def test_values_of_one_narrow_component_are_as_many_stds_away() -> None:
         assert float(found[0]) == pytest.approx(0.2 + 0.01 * STD * score, abs=5e-5)
 
 
+def test_no_draw_is_farther_out_than_draws_of_its_chance() -> None:
+    """Also where chance is 0 or 1, which single precision gives once in some million draws."""
+    own = jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=0), alone(0.2, 0.01))
+    found = draw(*own, jnp.full(2, 0.5), jnp.array([0.0, 1.0]))
+    farthest = 0.01 * np.log(2.0**24)
+    np.testing.assert_allclose(found.value, [0.2 - farthest, 0.2 + farthest], atol=1e-4)
+
+
 def test_one_component_stands_for_the_mean_and_the_std_of_all() -> None:
     mixture, interval = eight(200, -6.0)
     narrow = mixture._replace(location=0.1 * mixture.location)
