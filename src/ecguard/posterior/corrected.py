@@ -246,7 +246,6 @@ def draw_amortised(path: FromAmortised, keys: Array, n_draws: int) -> NDArray[np
         InputError: there is not one key for each trace.
     """
     check_keys(keys, len(path.summary))
-
     summary = np.asarray(path.summary)
 
     def some(rows: NDArray[np.intp]) -> Array:
